@@ -1,0 +1,77 @@
+"""Metadata, entry points and extras. Tool settings live in pyproject.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# The distribution keeps the public plugin's name: pip then replaces that plugin instead of
+# leaving two distributions that both claim the plugin identifier `obico`.
+setup(
+    name="OctoPrint-Obico",
+    version="3.0.0.dev0",
+    description="Watch and control 3D printers from afar: OctoPrint plugin, Klipper agent and self-hosted server",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="AGPL-3.0-or-later",
+    author="The founding engineers",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: FastAPI",
+        "Intended Audience :: End Users/Desktop",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Printing",
+    ],
+    python_requires=">=3.10,<4",
+    packages=find_packages(
+        include=["agent_core*", "octoprint_obico*", "moonraker_obico*", "reference_server*"]
+    ),
+    include_package_data=True,
+    zip_safe=False,
+    # Floors without caps: an OctoPrint plugin shares its environment with everybody else.
+    install_requires=[
+        "requests>=2.28",
+        "urllib3>=1.26",
+        "websocket-client>=1.3",
+    ],
+    extras_require={
+        "vision": ["numpy>=1.23", "opencv-python-headless>=4.7"],
+        "server": [
+            "alembic>=1.12",
+            "argon2-cffi>=23.1",
+            "fastapi>=0.110",
+            "python-multipart>=0.0.9",
+            "sqlalchemy>=2.0.20",
+            "uvicorn>=0.29",
+            "websockets>=12.0",
+        ],
+        "dev": [
+            "build>=1.0",
+            "httpx>=0.27",
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "playwright>=1.45",
+            "pymongo>=4.6",
+            "pytest>=8.0",
+            "pytest-cov>=5.0",
+            "pytest-timeout>=2.3",
+            "ruff>=0.6",
+            "types-requests>=2.31",
+        ],
+    },
+    entry_points={
+        "octoprint.plugin": ["obico = octoprint_obico"],
+        "console_scripts": [
+            "moonraker-obico = moonraker_obico.__main__:main",
+            "obico-reference-server = reference_server.__main__:main",
+        ],
+    },
+)
