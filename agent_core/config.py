@@ -1,0 +1,104 @@
+"""The agent's frozen configuration. Hosts build it from their own settings; nothing here reads files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from agent_core.errors import ConfigInvalid
+from agent_core.model import CameraInfo
+
+DEFAULT_SERVER = "https://app.obico.io"
+
+
+class Secret:
+    """A text that never prints: str, repr and format show `***`; `reveal()` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """Where a camera's pictures come from. URLs are absolute by now; credentials may stand in them (then `url` is as
+    secret as a password: use `features.snapshots.shown` for logs). `file` is for tests. At least one is set.
+    """
+
+    info: CameraInfo
+    snapshot_url: str | None = None
+    stream_url: str | None = None
+    file: str | None = None
+    verify_tls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """`agent_name`: `octoprint_obico` or `moonraker_obico`; `data_dir`: folder for the agent's database."""
+
+    agent_name: str
+    agent_version: str
+    server_url: str
+    token: Secret | None
+    data_dir: str
+    cameras: tuple[CameraConfig, ...] = ()
+    verify_tls: bool = True
+    detection_allowed: bool = True
+    extra_headers: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def websocket_url(self) -> str:
+        """The server's agent socket: the leading `http` swapped for `ws` (wire-protocol.md §1)."""
+        return "ws" + self.server_url.removeprefix("http") + "/ws/dev/"
+
+
+def server_url(text: str) -> str:
+    """A server address as typed by a person, made usable: scheme added, slashes at the end dropped.
+
+    Raises ConfigInvalid with what is wrong.
+    """
+    url = text.strip()
+    if not url:
+        return DEFAULT_SERVER
+    if "://" not in url:
+        # A server at home has no certificate, one on the internet has: people type neither scheme.
+        host = url.split("/")[0].rsplit(":", 1)[0]
+        url = ("http://" if _at_home(host) else "https://") + url
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ConfigInvalid(f"the server address {text!r} is not usable: {error}") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ConfigInvalid(f"the server address {text!r} must begin with http:// or https://")
+    if not parts.hostname or not port_ok or any(char.isspace() for char in url):
+        raise ConfigInvalid(f"the server address {text!r} names no host; an example: http://192.168.1.20:3334")
+    if parts.username or parts.password:
+        raise ConfigInvalid("the server address must not contain a user name or password")
+    if parts.query or parts.fragment:
+        raise ConfigInvalid(f"the server address {text!r} must end before any ? or #")
+    return url.rstrip("/")
+
+
+def _at_home(host: str) -> bool:
+    name = host.strip("[]").lower()
+    first, _, second = name.partition(".")
+    if first == "172":
+        return second.split(".")[0].isdigit() and 16 <= int(second.split(".")[0]) <= 31
+    return "." not in name or name.endswith((".local", ".lan", ".home", ".internal")) or first in {"127", "10", "192"}
