@@ -1,0 +1,87 @@
+// The server's REST calls that the page makes (docs/server-api.md). Every call has a deadline.
+
+const DEADLINE = 10_000;
+
+/** kind: "network" (no answer), "auth" (log in again), "refused" (the server said no; see detail). */
+export class ApiError extends Error {
+  constructor(kind, detail, { status = 0, errors = {} } = {}) {
+    super(detail);
+    this.kind = kind;
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+function cookie(name) {
+  for (const part of document.cookie.split("; ")) {
+    if (part.startsWith(`${name}=`)) return decodeURIComponent(part.slice(name.length + 1));
+  }
+  return null;
+}
+
+/** Server clock minus ours in milliseconds, from the last answer's Date header; null before the first. */
+export let skew = null;
+
+async function call(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const csrf = cookie("tsd_csrftoken");
+  if (method !== "GET" && csrf !== null) headers["X-CSRFToken"] = csrf;
+  let answer;
+  let content = null;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: AbortSignal.timeout(DEADLINE),
+    });
+    const words = await answer.text();
+    if ((answer.headers.get("content-type") ?? "").includes("json") && words !== "") content = JSON.parse(words);
+  } catch {
+    throw new ApiError("network", "The server did not answer. Check that it runs and that you can reach it.");
+  }
+  const date = Date.parse(answer.headers.get("date") ?? "");
+  // The header is cut to whole seconds; anything below two is not worth believing.
+  if (Number.isFinite(date)) skew = Math.abs(date + 500 - Date.now()) < 2000 ? 0 : date + 500 - Date.now();
+  if (answer.ok) return content;
+  const detail = typeof content?.detail === "string" ? content.detail : `The server answered ${answer.status}.`;
+  const errors = content?.errors && typeof content.errors === "object" ? content.errors : {};
+  let words = detail;
+  if (answer.status === 429) {
+    const wait = answer.headers.get("retry-after");
+    words = `Too many tries. Wait ${wait ? `${wait} seconds` : "a little"} and try again.`;
+  }
+  throw new ApiError(answer.status === 401 ? "auth" : "refused", words, { status: answer.status, errors });
+}
+
+const get = (path) => call("GET", path);
+const post = (path, body) => call("POST", path, body);
+
+export const authState = () => get("/api/v1/auth/state/");
+export const setUp = (token, name, password) => post("/api/v1/auth/setup/", { token, name, password });
+export const logIn = (name, password) => post("/api/v1/auth/login/", { name, password });
+export const logOut = () => post("/api/v1/auth/logout/");
+
+export const printers = () => get("/api/v1/printers/");
+export const changePrinter = (id, fields) => call("PATCH", `/api/v1/printers/${id}/`, fields);
+export const deletePrinter = (id) => call("DELETE", `/api/v1/printers/${id}/`);
+/** command: pause | resume | cancel. Answers within about 2 s. */
+export const command = (id, name) => post(`/api/v1/printers/${id}/${name}_print/`);
+
+export const linkCode = (printerId) =>
+  get(`/api/v1/onetimeverificationcodes/${printerId === null ? "" : `?printer_id=${printerId}`}`);
+export const linkCodeState = (id) => get(`/api/v1/onetimeverificationcodes/${id}/`);
+
+export const recentPrints = (limit) => get(`/api/v1/prints/?sorting=date_desc&limit=${limit}`);
+export const recentEvents = (limit) => get(`/api/v1/printer_events/?limit=${limit}`);
+export const health = () => get("/healthz");
+
+/** The address of a web socket on this server. */
+export function socketAddress(path) {
+  const address = new URL(path, document.baseURI);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  return address.href;
+}

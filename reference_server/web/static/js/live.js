@@ -1,0 +1,270 @@
+// The live page: the only writer of the store; joins API, socket and views.
+import * as api from "./api.js";
+import { h, icon, setText, show } from "./dom.js";
+import { LiveSocket } from "./socket.js";
+import { printerName, printerState } from "./state.js";
+import { Store } from "./store.js";
+import { Banner } from "./view/banner.js";
+import { Card } from "./view/card.js";
+import { VERBS, ask, outcomeOf, reached, refusal } from "./view/commands.js";
+import { confirmAction } from "./view/confirm.js";
+import { linkPrinter } from "./view/link.js";
+import { Prints } from "./view/prints.js";
+import { printerSettings } from "./view/settings.js";
+
+const PRINTS = 10; // rows of the list
+const EVENTS = 100; // newest events looked through for each printer's last one
+const GOOD_NEWS = 20_000; // ms that a success stays on the card
+const PENDING_OLD = 600_000; // ms after which an unfinished command of the past is not worth showing
+
+const store = new Store();
+const cards = new Map();
+const list = document.getElementById("printers");
+const summary = document.getElementById("summary");
+const empty = document.getElementById("empty");
+const seen = new Map(); // printer id → last_command as last seen, "id state"
+const jobs = new Map(); // printer id → what its history depends on
+
+/* ---- printers come in ---- */
+
+function take(printer) {
+  if (typeof printer?.id !== "number") return;
+  store.put(printer);
+  if (api.skew !== null) store.skew = api.skew;
+  follow(printer);
+  const key = [printer.current_print?.id, printerState(printer).kind].join(" ");
+  if (jobs.get(printer.id) !== key) {
+    jobs.set(printer.id, key);
+    refreshHistory();
+  }
+}
+
+/** Shows what becomes of the printer's last command, whoever gave it. */
+function follow(printer) {
+  const { id, last_command: last } = printer;
+  const { outcome } = store.entry(id);
+  const state = printerState(printer);
+  if (last && VERBS[last.cmd]) {
+    const key = `${last.id} ${last.state}`;
+    const first = !seen.has(id);
+    const pending = last.state === "sent" || last.state === "accepted";
+    const recent = store.serverNow() - Date.parse(last.at) < PENDING_OLD;
+    if (seen.get(id) !== key && (!first || (pending && recent && !reached(last.cmd, state.kind)))) {
+      tell(id, { ...outcomeOf(last.cmd, last), command: last.cmd });
+    }
+    seen.set(id, key);
+  } else if (!seen.has(id)) {
+    seen.set(id, "");
+  }
+  // An agent without command_ack shows by its state that the command took effect.
+  const open = store.entry(id).outcome;
+  if (open && open === outcome && !open.final && !last && reached(open.command, state.kind)) {
+    tell(id, { ...outcomeOf(open.command, { state: "done" }), command: open.command });
+  }
+}
+
+function tell(id, outcome) {
+  store.setOutcome(id, outcome);
+  if (!outcome?.final || outcome.tone !== "go") return;
+  setTimeout(() => {
+    if (store.entry(id)?.outcome === outcome) store.setOutcome(id, null);
+  }, GOOD_NEWS);
+}
+
+/* ---- the socket ---- */
+
+const socket = new LiveSocket(api.socketAddress("/ws/web/"), {
+  open() {},
+  message(message) {
+    if (Array.isArray(message.printers)) {
+      store.keepOnly(message.printers);
+      if (store.link.state !== "live") {
+        store.linkLive();
+        refreshHistory();
+      }
+    } else if (typeof message.id === "number") {
+      take(message);
+    }
+  },
+  closed(opened) {
+    store.linkLost();
+    if (!opened) checkLogin();
+  },
+  alive: api.health,
+});
+
+async function checkLogin() {
+  let state;
+  try {
+    state = await api.authState();
+  } catch {
+    return; // the server is away: the banner says so
+  }
+  if (state.setup_needed) location.replace("/setup");
+  else if (!state.logged_in) location.replace("/login");
+  else setText(document.getElementById("who"), state.user?.name ?? "");
+}
+
+addEventListener("online", () => socket.hurry());
+addEventListener("offline", () => socket.drop());
+document.addEventListener("visibilitychange", () => document.hidden || socket.hurry());
+
+/* ---- history ---- */
+
+let historyTimer = null;
+function refreshHistory() {
+  // Changes come in flocks; one question answers them all.
+  historyTimer ??= setTimeout(async () => {
+    historyTimer = null;
+    try {
+      const [prints, events] = await Promise.all([api.recentPrints(PRINTS), api.recentEvents(EVENTS)]);
+      store.setHistory(prints, events);
+    } catch {
+      // The next change or reconnect asks again; the banner tells about a lost server.
+    }
+  }, 300);
+}
+
+/* ---- what a person does ---- */
+
+const actions = {
+  async command(name, id) {
+    if (!(await ask(name, store, id))) return;
+    const sending = { tone: "busy", text: `${VERBS[name]}: sending…`, command: name };
+    tell(id, sending);
+    let outcome;
+    try {
+      const answer = await api.command(id, name);
+      if (answer?.agent) outcome = outcomeOf(name, answer.agent);
+      else outcome = answer?.succeeded ? outcomeOf(name, null) : refusal(name, answer?.reason);
+    } catch (error) {
+      outcome = {
+        tone: "bad",
+        final: true,
+        text:
+          error.kind === "network"
+            ? `${VERBS[name]}: the server did not answer, so it is not known whether the printer got it. Watch its state.`
+            : `${VERBS[name]} was not sent: ${error.message}`,
+      };
+      if (error.kind === "auth") checkLogin();
+    }
+    // The socket may have told the end of it already.
+    const now = store.entry(id)?.outcome;
+    if (now === sending || (outcome.final && !now?.final)) tell(id, { ...outcome, command: name });
+  },
+
+  async settings(id) {
+    const printer = store.printer(id);
+    const { action } = await printerSettings(printer);
+    if (action === "link") await actions.link(id);
+    if (action === "delete") await actions.remove(id);
+  },
+
+  async link(id = null) {
+    const linked = await linkPrinter(id === null ? null : store.printer(id), () => store.serverNow());
+    if (linked !== null) notice(`${printerName(linked)} is linked.`);
+  },
+
+  async remove(id) {
+    const printer = store.printer(id);
+    if (!printer) return;
+    const name = printerName(printer);
+    const sure = await confirmAction({
+      title: `Delete ${name}?`,
+      lines: [
+        `“${name}” disappears from this page, and its agent can no longer connect.`,
+        "A print that is running goes on; nobody watches it from here any more. To bring the printer back it has to be linked as a new one.",
+      ],
+      yes: `Delete ${name}`,
+      no: "Keep it",
+      danger: true,
+    });
+    if (!sure) return;
+    try {
+      await api.deletePrinter(id);
+      notice(`${name} is deleted.`);
+    } catch (error) {
+      notice(`${name} was not deleted: ${error.message}`);
+    }
+  },
+
+  dismiss(id) {
+    store.setOutcome(id, null);
+  },
+};
+
+const toast = h("p", { class: "toast", role: "status" });
+let toastTimer = null;
+function notice(words) {
+  clearTimeout(toastTimer);
+  setText(toast, words);
+  toastTimer = setTimeout(() => setText(toast, ""), 8000);
+}
+
+/* ---- drawing ---- */
+
+const banner = new Banner(() => socket.hurry());
+const prints = new Prints();
+document.getElementById("banner").append(banner.node);
+document.getElementById("history").append(prints.node);
+document.body.append(toast);
+
+function draw() {
+  const ids = store.ids();
+  for (const [id, card] of cards) {
+    if (!ids.includes(id)) {
+      card.node.remove();
+      cards.delete(id);
+      seen.delete(id);
+      jobs.delete(id);
+    }
+  }
+  ids.forEach((id, place) => {
+    if (!cards.has(id)) cards.set(id, new Card(id, actions));
+    const card = cards.get(id);
+    card.update(store);
+    if (list.children[place] !== card.node) list.insertBefore(card.node, list.children[place] ?? null);
+  });
+  const live = store.link.state === "live";
+  document.body.dataset.link = store.link.state;
+  show(empty, live && ids.length === 0);
+  banner.update(store, socket.retryAt);
+  prints.update(store);
+  setText(summary, summarise(ids, live));
+}
+
+function summarise(ids, live) {
+  if (!live) return store.link.state === "connecting" ? "Connecting…" : "Not live";
+  const kinds = ids.map((id) => printerState(store.printer(id)).kind);
+  const count = (...names) => kinds.filter((kind) => names.includes(kind)).length;
+  const parts = [
+    [count("printing", "busy"), "printing"],
+    [count("paused"), "paused"],
+    [count("error"), "with an error"],
+    [count("ready"), "ready"],
+    [count("offline", "disconnected"), "offline"],
+  ];
+  return parts
+    .filter(([number]) => number > 0)
+    .map(([number, words]) => `${number} ${words}`)
+    .join(" · ");
+}
+
+store.subscribe(draw);
+setInterval(() => document.hidden || draw(), 1000); // ages and count-downs
+
+for (const button of document.querySelectorAll("[data-action=link]")) {
+  button.prepend(icon("plus"));
+  button.addEventListener("click", () => actions.link());
+}
+document.getElementById("logout").addEventListener("click", async () => {
+  try {
+    await api.logOut();
+    location.replace("/login");
+  } catch (error) {
+    notice(`You are still logged in: ${error.message}`);
+  }
+});
+document.getElementById("mark").append(icon("logo"));
+checkLogin();
+draw();

@@ -1,0 +1,132 @@
+// Linking: shows the six digits, says where to type them, and notices when the printer has come.
+import * as api from "../api.js";
+import { h, icon, setText, show } from "../dom.js";
+import { countdown, toDate } from "../format.js";
+import { printerName } from "../state.js";
+import { dialogHead, openDialog } from "./confirm.js";
+
+const POLL = 3000;
+
+function copyable(label, value) {
+  const said = h("span", { class: "copied", role: "status" });
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      onclick: async () => {
+        try {
+          await navigator.clipboard.writeText(value);
+          setText(said, "copied");
+        } catch {
+          // Browsers give the clipboard to https and localhost only.
+          getSelection().selectAllChildren(code);
+          setText(said, "selected: press Ctrl+C");
+        }
+      },
+    },
+    icon("copy"),
+    "Copy",
+  );
+  const code = h("code", {}, value);
+  return h("div", { class: "copyable", "aria-label": label, role: "group" }, code, button, said);
+}
+
+/** `printer` null links a new one. Resolves with the linked Printer, or null. */
+export async function linkPrinter(printer, serverNow) {
+  const again = printer !== null;
+  const dialog = h("dialog", { class: "link" });
+  const [head, id] = dialogHead(again ? `Link ${printerName(printer)} again` : "Link a printer", dialog);
+  dialog.setAttribute("aria-labelledby", id);
+  const digits = h("output", { class: "digits", "aria-label": "Six-digit code" }, "······");
+  const clock = h("p", { class: "countdown" }, "Getting a code…");
+  const trouble = h("p", { class: "form-error", role: "alert", hidden: true });
+  const renew = h("button", { type: "button", class: "primary", hidden: true, onclick: () => fetchCode() }, "Get a new code");
+  const server = document.location.origin;
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(document.location.hostname);
+  const steps = h(
+    "div",
+    { class: "dialog-body" },
+    again
+      ? h(
+          "p",
+          { class: "note" },
+          "The printer keeps its name, settings and history. What is linked to it now is cut off as soon as the code is used.",
+        )
+      : null,
+    h("div", { class: "code-box" }, digits, clock, renew),
+    trouble,
+    h("h3", {}, "OctoPrint"),
+    h(
+      "p",
+      {},
+      "Open OctoPrint, then Settings → Obico. Enter the server address and the code, and press Link.",
+    ),
+    copyable("Server address", server),
+    h("h3", {}, "Klipper"),
+    h("p", {}, "On the printer's computer, run this and answer with the server address and the code:"),
+    copyable("Command", "moonraker-obico link"),
+    local
+      ? h(
+          "p",
+          { class: "note" },
+          "You opened this page on the server itself. From another computer “",
+          document.location.hostname,
+          "” does not lead here: use this computer's name or address in the network instead.",
+        )
+      : null,
+    h("p", { class: "waiting", role: "status" }, "Waiting for the printer. This closes by itself when it is linked."),
+  );
+  dialog.append(head, steps, h("footer", { class: "dialog-foot" }, h("button", { type: "button", onclick: () => dialog.close("") }, "Close")));
+
+  let code = null;
+  let linked = null;
+  let polling = false;
+  const complain = (words) => {
+    setText(trouble, words ?? "");
+    show(trouble, Boolean(words));
+  };
+  const fetchCode = async () => {
+    show(renew, false);
+    try {
+      code = await api.linkCode(again ? printer.id : null);
+      complain(null);
+      setText(digits, `${code.code.slice(0, 3)} ${code.code.slice(3)}`);
+      tick();
+    } catch (error) {
+      code = null;
+      setText(clock, "No code yet.");
+      complain(error.message);
+      show(renew, true);
+    }
+  };
+  const tick = () => {
+    if (code === null) return;
+    const left = (toDate(code.expired_at).getTime() - serverNow()) / 1000;
+    const over = left <= 0;
+    digits.classList.toggle("over", over);
+    setText(clock, over ? "This code has run out." : `Valid for ${countdown(left)}`);
+    show(renew, over);
+  };
+  const poll = async () => {
+    if (polling || code === null) return;
+    polling = true;
+    try {
+      const state = await api.linkCodeState(code.id);
+      complain(null);
+      if (state.verified_at !== null && dialog.open) {
+        linked = state.printer;
+        dialog.close("linked");
+      }
+    } catch (error) {
+      complain(error.message);
+    } finally {
+      polling = false;
+    }
+  };
+  const timers = [setInterval(tick, 1000), setInterval(poll, POLL)];
+  fetchCode();
+  await openDialog(dialog);
+  timers.forEach(clearInterval);
+  return linked;
+}
