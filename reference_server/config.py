@@ -1,0 +1,167 @@
+"""Environment and options -> one frozen ServerConfig. An option wins over the environment, that over the default.
+
+Every setting is one row of SETTINGS: `--help`, the parser and the reader are all made from it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message is one line that names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What the server needs to know before it starts.
+
+    `public_url`: how people reach the server when that is not what they type into the browser's address (a reverse
+    proxy that changes the host), without a trailing slash; None = taken from each request.
+    `pic_limit_per_minute`: pictures per printer and clock minute, 0 = no limit (wire-protocol.md §4).
+    """
+
+    host: str
+    port: int
+    data_dir: Path
+    public_url: str | None
+    log_level: str
+    log_format: str
+    trusted_proxies: str
+    pic_limit_per_minute: int
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "server.sqlite3"
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
+
+    @property
+    def local_url(self) -> str:
+        """The address to type in on this machine (or the public one)."""
+        if self.public_url:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: `--<option>`, its environment variable, the default as text, how to read it, what it does."""
+
+    option: str
+    env: str
+    default: str
+    read: Callable[[str], Any]
+    help: str
+    metavar: str = "VALUE"
+
+    @property
+    def key(self) -> str:
+        return self.option.replace("-", "_")
+
+
+def _port(text: str) -> int:
+    value = _whole(text)
+    if value > 65535:
+        raise ValueError("a port is a number from 0 to 65535 (0 takes any free one)")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError("a whole number is needed")
+    return int(text)
+
+
+def _host(text: str) -> str:
+    if not text or any(mark in text for mark in "/ @") or len(text) > 253:
+        raise ValueError("an address or a host name is needed, such as 127.0.0.1 or 0.0.0.0 for every address")
+    return text
+
+
+def _directory(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("a folder is needed")
+    return Path(text).expanduser()
+
+
+def _url(text: str) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("an address like https://printers.example.org is needed")
+    if parts.path.strip("/"):
+        raise ValueError("the server must have a host (or port) of its own: an address with a path is not supported")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"one of {', '.join(words)} is needed")
+        return text.lower()
+
+    return read
+
+
+def _proxies(text: str) -> str:
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        _network(entry)
+    return text
+
+
+def _network(entry: str) -> None:
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        raise ValueError(f"{entry!r} is no IP address or network such as 10.0.0.0/8") from None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("host", "OBICO_SERVER_HOST", "127.0.0.1", _host,
+            "address to listen on; 0.0.0.0 makes the server reachable from other machines", "ADDRESS"),
+    Setting("port", "OBICO_SERVER_PORT", "3334", _port, "port to listen on", "PORT"),
+    Setting("data-dir", "OBICO_SERVER_DATA_DIR", "", _directory,
+            "folder of the database and the pictures (default: obico-reference-server in $XDG_DATA_HOME or"
+            " ~/.local/share)", "FOLDER"),
+    Setting("public-url", "OBICO_SERVER_PUBLIC_URL", "", _url,
+            "how people reach the server through a reverse proxy, such as https://printers.example.org", "URL"),
+    Setting("trusted-proxies", "OBICO_SERVER_TRUSTED_PROXIES", "127.0.0.1,::1", _proxies,
+            "addresses of reverse proxies whose X-Forwarded-For and -Proto are believed, separated by commas", "LIST"),
+    Setting("log-level", "OBICO_SERVER_LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"),
+            "how much to log: debug, info, warning or error", "LEVEL"),
+    Setting("log-format", "OBICO_SERVER_LOG_FORMAT", "text", _choice("text", "json"), "text or json", "FORMAT"),
+    Setting("pic-limit-per-minute", "PIC_POST_LIMIT_PER_MINUTE", "0", _whole,
+            "pictures taken from one printer per minute, 0 = no limit", "NUMBER"),
+)  # fmt: skip
+
+
+def default_data_dir(environment: Mapping[str, str]) -> str:
+    base = environment.get("XDG_DATA_HOME", "")
+    home = Path(base) if base.startswith("/") else Path("~/.local/share")
+    return str(home / "obico-reference-server")
+
+
+def load_config(options: Mapping[str, str | None], environment: Mapping[str, str]) -> ServerConfig:
+    """The configuration from parsed options (None = not given) and environment. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, source = options.get(setting.key), f"--{setting.option}"
+        if text is None:
+            text, source = environment.get(setting.env), setting.env
+        if text is None or (not text and setting.key == "data_dir"):
+            text = setting.default or (default_data_dir(environment) if setting.key == "data_dir" else "")
+        try:
+            found[setting.key] = setting.read(text.strip())
+        except (ValueError, RuntimeError) as error:  # expanduser has no home folder
+            raise ConfigError(f"{source}: {text!r} cannot be used: {error}") from None
+    return ServerConfig(**found)

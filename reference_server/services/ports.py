@@ -1,0 +1,184 @@
+"""What the services need of a store. `store/` implements it; tests may use any other.
+
+A transaction is the unit of truth: what it did is there after a power cut, or nothing of it is. Every method may
+raise StoreFailed. Methods block; the web side calls services in worker threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from reference_server.services.model import (
+    ApiKey,
+    EventClass,
+    EventKind,
+    GCodeFile,
+    Print,
+    Printer,
+    PrinterEvent,
+    PrinterRecord,
+    Session,
+    User,
+    VerificationCode,
+)
+
+
+class PrintFilter(str, Enum):
+    """`filter` of GET /prints/ (seed 000)."""
+
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    NEED_ALERT_OVERWRITE = "need_alert_overwrite"
+    NEED_PRINT_SHOT_FEEDBACK = "need_print_shot_feedback"
+
+
+class Sorting(str, Enum):
+    DATE_DESC = "date_desc"
+    DATE_ASC = "date_asc"
+
+
+@dataclass(frozen=True, slots=True)
+class PrintQuery:
+    user_id: int
+    filter: PrintFilter | None = None
+    sorting: Sorting = Sorting.DATE_DESC
+    start: int = 0
+    limit: int = 1000
+    printer_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    user_id: int
+    kinds: tuple[EventKind, ...] | None = None
+    classes: tuple[EventClass, ...] | None = None
+    printer_id: int | None = None
+    start: int = 0
+    limit: int = 12
+
+
+class Users(Protocol):
+    def get(self, user_id: int) -> User | None: ...
+    def by_login(self, login: str) -> tuple[User, str] | None:
+        """The user with that name or e-mail address (any case), and the password's hash."""
+
+    def count(self) -> int: ...
+    def add(self, user: User, password_hash: str) -> User:
+        """Raises Conflict when name or e-mail address are taken."""
+
+    def set_password_hash(self, user_id: int, password_hash: str) -> None: ...
+    def count_unseen_event(self, user_id: int) -> None: ...
+
+
+class Sessions(Protocol):
+    def add(self, session: Session) -> None: ...
+    def find(self, token_hash: str) -> Session | None: ...
+    def save(self, session: Session) -> None: ...
+    def remove(self, token_hash: str) -> None: ...
+    def remove_expired(self, now: datetime) -> None: ...
+
+
+class ApiKeys(Protocol):
+    def add(self, key: ApiKey) -> ApiKey: ...
+    def find(self, key_hash: str) -> ApiKey | None: ...
+    def get(self, key_id: int) -> ApiKey | None: ...
+    def of_user(self, user_id: int) -> Sequence[ApiKey]: ...
+    def save(self, key: ApiKey) -> None: ...
+
+
+class Printers(Protocol):
+    def get(self, printer_id: int) -> Printer | None:
+        """Archived ones too, deleted ones not."""
+
+    def by_token(self, auth_token: str) -> Printer | None:
+        """Neither archived nor deleted."""
+
+    def of_user(self, user_id: int) -> Sequence[Printer]:
+        """Archived ones too, by id."""
+
+    def add(self, printer: Printer) -> Printer: ...
+    def save(self, printer: Printer) -> None: ...
+    def record(self, printer: Printer) -> PrinterRecord: ...
+
+
+class Prints(Protocol):
+    def get(self, print_id: int) -> Print | None:
+        """Not the deleted ones."""
+
+    def by_ext_id(self, printer_id: int, ext_id: int) -> Print | None:
+        """Deleted ones too: a print is never made twice."""
+
+    def add(self, job: Print) -> Print: ...
+    def save(self, job: Print) -> None: ...
+    def find(self, query: PrintQuery) -> tuple[Sequence[Print], int]:
+        """A page, and how many there are in all."""
+
+
+class Events(Protocol):
+    def add(self, event: PrinterEvent) -> PrinterEvent: ...
+    def ended(self, print_id: int) -> PrinterEvent | None:
+        """The ENDED event of a print."""
+
+    def save(self, event: PrinterEvent) -> None: ...
+    def find(self, query: EventQuery) -> Sequence[PrinterEvent]: ...
+    def is_applied(self, printer_id: int, event_id: str) -> bool: ...
+    def mark_applied(self, printer_id: int, event_id: str, now: datetime) -> None:
+        """Remember the id of an agent's event; the last 4096 of a printer are kept."""
+
+    def answer(self, printer_id: int, key: str) -> str | None:
+        """What was answered to a request with that Idempotency-Key; the last 1024 of a printer are kept."""
+
+    def keep_answer(self, printer_id: int, key: str, answer: str, now: datetime) -> None: ...
+
+
+class Files(Protocol):
+    def get(self, file_id: int) -> GCodeFile | None: ...
+    def match(self, user_id: int, printer_id: int, signature: str, safe_filename: str) -> GCodeFile | None:
+        """A file with both, resident on that printer or in the cloud (wire-protocol.md §4)."""
+
+    def of_user(self, user_id: int) -> Sequence[GCodeFile]: ...
+    def add(self, file: GCodeFile) -> GCodeFile: ...
+    def save(self, file: GCodeFile) -> None: ...
+
+
+class Codes(Protocol):
+    def get(self, code_id: int) -> VerificationCode | None: ...
+    def valid(self, user_id: int, printer_id: int | None, now: datetime) -> VerificationCode | None: ...
+    def by_code(self, code: str, now: datetime) -> VerificationCode | None:
+        """The unexpired one."""
+
+    def add(self, code: VerificationCode) -> VerificationCode: ...
+    def save(self, code: VerificationCode) -> None: ...
+    def remove_older(self, before: datetime) -> None: ...
+
+
+class Transaction(Protocol):
+    """Everything the store keeps, as of one moment."""
+
+    @property
+    def users(self) -> Users: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def api_keys(self) -> ApiKeys: ...
+    @property
+    def printers(self) -> Printers: ...
+    @property
+    def prints(self) -> Prints: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def codes(self) -> Codes: ...
+
+
+class Store(Protocol):
+    def read(self) -> AbstractContextManager[Transaction]: ...
+    def write(self) -> AbstractContextManager[Transaction]:
+        """One writer at a time; committed when the block ends, undone when it raises."""

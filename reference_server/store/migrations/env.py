@@ -1,0 +1,15 @@
+"""Alembic's entry point: store/migrate.py hands it an open transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from reference_server.store.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    transactional_ddl=False,  # the transaction around all of it is the caller's
+)
+context.run_migrations()

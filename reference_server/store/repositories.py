@@ -1,0 +1,23 @@
+"""The services' Protocols on SQLAlchemy: one small class a resource, one SqlTransaction around them."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from reference_server.store.account_repositories import SqlApiKeys, SqlSessions, SqlUsers
+from reference_server.store.print_repositories import SqlEvents, SqlPrints
+from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
+
+
+class SqlTransaction:
+    """services.ports.Transaction; `sequence` is the commit that this transaction makes (or has read)."""
+
+    def __init__(self, session: Session, sequence: int) -> None:
+        self.users = SqlUsers(session)
+        self.sessions = SqlSessions(session)
+        self.api_keys = SqlApiKeys(session)
+        self.printers = SqlPrinters(session, sequence)
+        self.prints = SqlPrints(session)
+        self.events = SqlEvents(session)
+        self.files = SqlFiles(session)
+        self.codes = SqlCodes(session)
