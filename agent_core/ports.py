@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,6 +56,8 @@ class HttpRequest:
     """One request. `form` with `files` goes as multipart, without as urlencoded; `json` as JSON; at most one kind.
 
     `limit`: bytes of the answer that are read, more raises ServerTrouble. `timeout`: seconds for the whole exchange.
+    `until`, given the answer's headers and what has come of its body: True as soon as that is all that is wanted (one
+    frame of an endless stream); the rest is not read and the connection closed.
     """
 
     method: str
@@ -68,11 +70,12 @@ class HttpRequest:
     timeout: float = 15.0
     limit: int = 1024 * 1024
     verify_tls: bool = True
+    until: Callable[[Mapping[str, str], bytearray], bool] | None = None
 
 
 class Http(Protocol):
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Any answer, whatever its status. Raises Unreachable, TlsRefused, ServerTrouble; redirects are not followed."""
+        """Any answer, whatever its status; redirects are not followed. Raises Unreachable, TlsRefused, ServerTrouble."""
         ...
 
 
