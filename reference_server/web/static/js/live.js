@@ -220,7 +220,7 @@ function draw() {
     }
   }
   ids.forEach((id, place) => {
-    if (!cards.has(id)) cards.set(id, new Card(id, actions));
+    if (!cards.has(id)) cards.set(id, new Card(id, actions, () => store.changed()));
     const card = cards.get(id);
     card.update(store);
     if (list.children[place] !== card.node) list.insertBefore(card.node, list.children[place] ?? null);

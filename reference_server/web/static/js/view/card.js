@@ -28,9 +28,10 @@ export class Card {
   #spokenState = null;
   #temps = new Map();
 
-  /** actions: {command(name, id), settings(id)} */
-  constructor(id, actions) {
+  /** actions: {command(name, id), settings(id), dismiss(id)}; onPicture: a picture came, draw again. */
+  constructor(id, actions, onPicture) {
     this.id = id;
+    this.onPicture = onPicture;
     const heading = `printer-${id}`;
     this.img = h("img", { alt: "", decoding: "async", hidden: true });
     this.noPicture = h("div", { class: "no-picture" }, icon("camera"), (this.noPictureText = h("span", {}, "No picture yet")));
@@ -96,7 +97,7 @@ export class Card {
     this.node = h(
       "article",
       { class: "card", "data-printer": id, "aria-labelledby": heading },
-      h("div", { class: "picture" }, this.img, this.noPicture, this.chip, this.age),
+      (this.frame = h("div", { class: "picture blank" }, this.img, this.noPicture, this.chip, this.age)),
       h(
         "div",
         { class: "body" },
@@ -133,7 +134,7 @@ export class Card {
     this.settingsButton.setAttribute("aria-label", `Settings of ${name}`);
     this.#presence(store, entry, state, fresh, now);
     this.#message(printer, state);
-    this.#job(printer);
+    this.#job(printer, now);
     this.#temperatures(printer);
     this.#picture(printer, name, fresh, now);
     this.#event(store.events.get(this.id), now);
@@ -172,7 +173,7 @@ export class Card {
     show(this.message, words !== null);
   }
 
-  #job(printer) {
+  #job(printer, now) {
     const working = hasJob(printer);
     show(this.jobBox, working);
     if (!working) return;
@@ -187,6 +188,7 @@ export class Card {
     setText(this.percent, format.percent(value));
     setText(this.facts.printed.value, format.duration(facts.printed));
     setText(this.facts.left.value, format.duration(facts.left));
+    setTitle(this.facts.left.row, facts.left === null ? null : `Done at about ${format.moment(new Date(now + facts.left * 1000), now)}`);
     setText(
       this.facts.layer.value,
       facts.layer === null ? format.UNKNOWN : facts.layers === null ? `${facts.layer}` : `${facts.layer} / ${facts.layers}`,
@@ -229,6 +231,7 @@ export class Card {
     const shown = this.#shown !== null;
     show(this.img, shown);
     show(this.noPicture, !shown);
+    this.frame.classList.toggle("blank", !shown);
     const seconds = this.#taken ? Math.max(0, (now - this.#taken.getTime()) / 1000) : null;
     show(this.age, shown && seconds !== null);
     if (shown) {
@@ -261,8 +264,7 @@ export class Card {
     this.#shown = key;
     this.#taken = taken;
     this.img.src = next.src;
-    show(this.img, true);
-    show(this.noPicture, false);
+    this.onPicture();
   }
 
   #event(event, now) {

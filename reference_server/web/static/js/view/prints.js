@@ -76,7 +76,7 @@ export class Prints {
     return h(
       "tr",
       {},
-      h("th", { scope: "row", class: "file", title: file }, file),
+      h("th", { scope: "row", title: file }, file),
       h("td", { "data-label": "Printer", class: "printer" }, printer),
       h("td", { "data-label": "Result" }, result),
       h("td", { "data-label": "Duration", class: "number" }, time),
