@@ -1,0 +1,95 @@
+"""Print events on their way to the server, kept on disk until the server has them (extensions.md, event_ack).
+
+Each entry is a whole frame, ready to send: event, `current_print_ts`, status and file of the print it belongs to. So
+an event is told truly however late. If the disk fails, events are kept in memory, bounded, and that is said once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from agent_core.database import Database
+
+_log = logging.getLogger(__name__)
+
+LIMIT = 2000
+"""Events; years of outage of a busy printer. Beyond it the oldest go."""
+
+MEMORY_LIMIT = 200
+"""Events held in memory while the disk refuses them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    id: str
+    frame: str
+
+
+class Outbox:
+    """First in, first out; owned by the core thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._count: int = 0
+        self._unsaved: OrderedDict[str, str] = OrderedDict()
+        self._disk_failed = False
+        with database.transaction() as connection:
+            (self._count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+
+    def __len__(self) -> int:
+        return self._count + len(self._unsaved)
+
+    def append(self, entry: Entry) -> None:
+        """On disk when it returns, or in memory if the disk refuses it. Inside a transaction it commits with that."""
+        try:
+            with self._database.transaction() as connection:
+                connection.execute("INSERT OR IGNORE INTO events (id, frame) VALUES (?, ?)", (entry.id, entry.frame))
+                (self._count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+                if self._count > LIMIT:
+                    self._drop_oldest(self._count - LIMIT)
+        except OSError as error:
+            self.keep_in_memory(entry, error)
+        else:
+            self._disk_failed = False
+
+    def keep_in_memory(self, entry: Entry, error: OSError) -> None:
+        """For an entry whose transaction failed: it is lost only if the agent ends before the server is back."""
+        if not self._disk_failed:
+            self._disk_failed = True
+            _log.error("print events are kept in memory only, free some space on the disk: %s", error)
+        self._unsaved[entry.id] = entry.frame
+        while len(self._unsaved) > MEMORY_LIMIT:
+            self._unsaved.popitem(last=False)
+
+    def _drop_oldest(self, surplus: int) -> None:
+        _log.error("over %d print events wait for the server; the oldest %d are dropped", LIMIT, surplus)
+        with self._database.transaction() as connection:
+            oldest = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)"
+            connection.execute(oldest, (surplus,))
+        self._count -= surplus
+
+    def waiting(self, limit: int, beyond: frozenset[str] = frozenset()) -> list[Entry]:
+        """Up to `limit` entries, oldest first, without those whose ids are in `beyond` (at most a few dozen)."""
+        entries: list[Entry] = []
+        if self._count:
+            with self._database.transaction() as connection:
+                rows = connection.execute("SELECT id, frame FROM events ORDER BY seq LIMIT ?", (limit + len(beyond),))
+                entries = [Entry(ident, frame) for ident, frame in rows if ident not in beyond]
+        entries += [Entry(ident, frame) for ident, frame in self._unsaved.items() if ident not in beyond]
+        return entries[:limit]
+
+    def remove(self, ids: tuple[str, ...]) -> None:
+        """Forgets delivered events; unknown ids are no error."""
+        for ident in ids:
+            self._unsaved.pop(ident, None)
+        if not self._count:
+            return
+        try:
+            with self._database.transaction() as connection:
+                connection.executemany("DELETE FROM events WHERE id = ?", [(ident,) for ident in ids])
+                (self._count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+        except OSError as error:
+            # They will be sent again, and the server, which knows their ids, applies each once.
+            _log.warning("delivered print events could not be struck off: %s", error)
