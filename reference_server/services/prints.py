@@ -292,10 +292,6 @@ class _Work:
         text = self.seen.error or self.seen.reason
         return {"ended_reason": EndedReason.ERROR, "error_text": clean(text, ERROR_LIMIT) if text else None}
 
-    def _statistics(self, at: datetime) -> None:
-        assert self.current is not None
-        self._change_current(**self._figures(self.current, at))
-
     def _figures(self, job: Print, at: datetime) -> dict[str, Any]:
         """Print time and filament; the first chance wins (§5.1)."""
         changes: dict[str, Any] = {}

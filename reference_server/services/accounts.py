@@ -1,0 +1,173 @@
+"""Users, log-in, sessions, API keys and the first run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from reference_server.services.clock import Now
+from reference_server.services.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from reference_server.services.model import ApiKey, Session, User
+from reference_server.services.passwords import LONGEST, SHORTEST, Passwords
+from reference_server.services.ports import Store
+from reference_server.services.secrets import RandomBytes, same, sha256, token
+from reference_server.services.text import clean
+from reference_server.services.throttle import Throttle, address_key
+
+SESSION_LIFE = timedelta(days=60)
+REFRESH_AFTER = timedelta(days=1)
+SETUP_LIFE = timedelta(hours=24)
+NAME_LIMIT, EMAIL_LIMIT, KEY_NAME_LIMIT = 150, 254, 100
+API_KEYS_PER_USER = 50
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    user: User
+    session_token: str
+
+
+class Accounts:
+    def __init__(
+        self,
+        store: Store,
+        passwords: Passwords,
+        now: Now,
+        random: RandomBytes,
+        login_throttle: Throttle,
+        address_throttle: Throttle,
+    ) -> None:
+        self._store, self._passwords, self._now, self._random = store, passwords, now, random
+        self._login_throttle, self._address_throttle = login_throttle, address_throttle
+        self._setup: tuple[str, datetime] | None = None  # hash of the first-run token, and when it ends
+
+    # --- first run ---------------------------------------------------------------------------------------------
+
+    def setup_needed(self) -> bool:
+        with self._store.read() as tx:
+            return tx.users.count() == 0
+
+    def begin_setup(self) -> str:
+        """A new first-run token (an older one is void); it is kept as a hash, in memory only."""
+        text = token(self._random, 20)
+        self._setup = (sha256(text), self._now() + SETUP_LIFE)
+        return text
+
+    def finish_setup(self, setup_token: str, name: str, password: str, email: str, address: str) -> LoggedIn:
+        """Make the owner. Raises Forbidden (token), Conflict (there is an owner), Invalid, Throttled."""
+        self._address_throttle.take(f"setup {address_key(address)}")
+        if not self.setup_needed():
+            raise Conflict("This server has an owner already. Log in instead.")
+        if self._setup is None or not same(sha256(setup_token), self._setup[0]) or self._now() >= self._setup[1]:
+            raise Forbidden("This set-up link is not valid any more. Restart the server: it prints a new one.")
+        user = self.create_user(name, password, email, first=True)
+        self._setup = None
+        return LoggedIn(user, self._open_session(user))
+
+    def create_user(self, name: str, password: str, email: str = "", *, first: bool = False) -> User:
+        """Raises Invalid, Conflict. The first user is the owner; `first` insists on being it."""
+        name, email = clean(name, NAME_LIMIT + 1), clean(email, EMAIL_LIMIT + 1)
+        errors: dict[str, list[str]] = {}
+        if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
+            errors["name"] = [f"A name of 1 to {NAME_LIMIT} characters is needed."]
+        if not SHORTEST <= len(password) <= LONGEST:
+            errors["password"] = [f"A password of {SHORTEST} to {LONGEST} characters is needed."]
+        if email and (len(email) > EMAIL_LIMIT or not _EMAIL.fullmatch(email)):
+            errors["email"] = ["This is no e-mail address."]
+        if errors:
+            raise Invalid(" ".join(text for texts in errors.values() for text in texts), errors)
+        password_hash = self._passwords.hash(password)
+        with self._store.write() as tx:
+            is_first = tx.users.count() == 0
+            if first and not is_first:
+                raise Conflict("This server has an owner already. Log in instead.")
+            now = self._now()
+            user = User(0, name, email, is_owner=is_first, created_at=now, consented_at=now)
+            return tx.users.add(user, password_hash)
+
+    # --- log-in ------------------------------------------------------------------------------------------------
+
+    def log_in(self, login: str, password: str, address: str) -> LoggedIn:
+        """Raises Unauthenticated, Throttled."""
+        caller = address_key(address)
+        key = f"{caller} {login[: NAME_LIMIT + EMAIL_LIMIT].casefold()}"
+        self._address_throttle.check(caller)
+        self._login_throttle.check(key)
+        with self._store.read() as tx:
+            found = tx.users.by_login(clean(login, NAME_LIMIT + EMAIL_LIMIT))
+        if not self._passwords.matches(password, found[1] if found else None) or found is None:
+            self._address_throttle.take(caller)
+            self._login_throttle.take(key)
+            raise Unauthenticated("Wrong name or password.")
+        self._login_throttle.forget(key)
+        user, password_hash = found
+        if self._passwords.is_outdated(password_hash):
+            renewed = self._passwords.hash(password)
+            with self._store.write() as tx:
+                tx.users.set_password_hash(user.id, renewed)
+        return LoggedIn(user, self._open_session(user))
+
+    def _open_session(self, user: User) -> str:
+        text, now = token(self._random), self._now()
+        with self._store.write() as tx:
+            tx.sessions.remove_expired(now)
+            tx.sessions.add(Session(sha256(text), user.id, now + SESSION_LIFE, refreshed_at=now))
+        return text
+
+    def log_out(self, session_token: str) -> None:
+        with self._store.write() as tx:
+            tx.sessions.remove(sha256(session_token))
+
+    def user_of_session(self, session_token: str) -> tuple[User, bool]:
+        """Whose session it is, and whether it was prolonged just now (daily). Raises Unauthenticated."""
+        now = self._now()
+        with self._store.read() as tx:
+            session = tx.sessions.find(sha256(session_token))
+            user = tx.users.get(session.user_id) if session else None
+        if session is None or user is None or session.expires_at <= now:
+            raise Unauthenticated("The session has ended. Log in again.")
+        if now - session.refreshed_at < REFRESH_AFTER:
+            return user, False
+        with self._store.write() as tx:
+            tx.sessions.save(replace(session, expires_at=now + SESSION_LIFE, refreshed_at=now))
+        return user, True
+
+    # --- API keys ----------------------------------------------------------------------------------------------
+
+    def user_of_key(self, key: str) -> User:
+        """Raises Unauthenticated."""
+        now = self._now()
+        with self._store.read() as tx:
+            found = tx.api_keys.find(sha256(key))
+            user = tx.users.get(found.user_id) if found else None
+        if found is None or user is None or found.revoked_at is not None:
+            raise Unauthenticated("This API key is unknown or revoked.")
+        if found.last_used_at is None or now - found.last_used_at > REFRESH_AFTER:
+            with self._store.write() as tx:
+                tx.api_keys.save(replace(found, last_used_at=now))
+        return user
+
+    def api_keys(self, user: User) -> list[ApiKey]:
+        with self._store.read() as tx:
+            return [key for key in tx.api_keys.of_user(user.id) if key.revoked_at is None]
+
+    def create_api_key(self, user: User, name: str) -> tuple[ApiKey, str]:
+        """The key's record and its text, which is shown this once. Raises Invalid, Conflict."""
+        name = clean(name, KEY_NAME_LIMIT)
+        if not name:
+            raise Invalid.field("name", "A name is needed, such as the program that will use the key.")
+        text = f"ors_{token(self._random)}"
+        with self._store.write() as tx:
+            if sum(key.revoked_at is None for key in tx.api_keys.of_user(user.id)) >= API_KEYS_PER_USER:
+                raise Conflict(f"There are {API_KEYS_PER_USER} keys already. Delete one that is not in use.")
+            return tx.api_keys.add(ApiKey(0, user.id, sha256(text), name, created_at=self._now())), text
+
+    def revoke_api_key(self, user: User, key_id: int) -> None:
+        with self._store.write() as tx:
+            key = tx.api_keys.get(key_id)
+            if key is None or key.user_id != user.id or key.revoked_at is not None:
+                raise NotFound
+            tx.api_keys.save(replace(key, revoked_at=self._now()))

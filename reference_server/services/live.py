@@ -1,0 +1,111 @@
+"""What is true right now, in memory: the newest status, pictures and commands of each printer.
+
+Only the event loop touches it: no lock, no SQL. It is bounded by the number of printers, and each printer's part by the
+limits of the messages that fill it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reference_server.services.commands import CommandLog
+from reference_server.services.model import Json, PrinterRecord
+
+STATUS_LIFE = 120.0
+"""Seconds that a status counts as news (wire-protocol.md §3.3)."""
+
+CAMERAS_KEPT = 16
+"""Pictures kept per printer, one a camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The newest picture of a camera: `path` in the media folder, size in pixels."""
+
+    camera: str
+    path: str
+    width: int
+    height: int
+    at: datetime
+    is_primary: bool
+    is_nozzle: bool
+
+
+@dataclass(slots=True)
+class LivePrinter:
+    record: PrinterRecord
+    status: Json | None = None
+    status_at: float = 0.0  # monotonic seconds
+    last_seen_at: datetime | None = None
+    agent_connected: bool = False
+    commands: CommandLog = field(default_factory=CommandLog)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+
+    def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
+        """Note what the agent says; True if clients see a difference.
+
+        `may_be_old`: it came with an event out of an outbox, so an older `_ts` than ours is history, and nothing at
+        all says nothing. A status without `_ts` is not kept (§3.3).
+        """
+        if status is None:
+            if may_be_old:
+                return False
+            changed, self.status = self.status is not None, None
+            return changed
+        ts = status.get("_ts")
+        if not ts:
+            return False
+        if may_be_old and self.status is not None and _number(ts) < _number(self.status.get("_ts")):
+            return False
+        self.status, self.status_at = status, clock
+        return True
+
+    def expire_status(self, clock: float) -> bool:
+        """Forget a status that is no news any more; True if it was forgotten just now."""
+        if self.status is None or clock - self.status_at < STATUS_LIFE:
+            return False
+        self.status = None
+        return True
+
+    @property
+    def primary_picture(self) -> Picture | None:
+        return next((picture for picture in self.pictures.values() if picture.is_primary), None)
+
+    def take_picture(self, picture: Picture) -> list[str]:
+        """Note a picture; the paths of pictures that nobody shows any more."""
+        dropped = []
+        if picture.is_primary:  # another camera may have been the primary one
+            for camera, other in list(self.pictures.items()):
+                if other.is_primary and camera != picture.camera:
+                    dropped.append(self.pictures.pop(camera).path)
+        self.pictures.pop(picture.camera, None)
+        self.pictures[picture.camera] = picture
+        while len(self.pictures) > CAMERAS_KEPT:
+            oldest = next(name for name, entry in self.pictures.items() if not entry.is_primary)
+            dropped.append(self.pictures.pop(oldest).path)
+        return [path for path in dropped if path != picture.path]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+class LivePrinters:
+    def __init__(self) -> None:
+        self._printers: dict[int, LivePrinter] = {}
+
+    def get(self, printer_id: int) -> LivePrinter | None:
+        return self._printers.get(printer_id)
+
+    def put(self, record: PrinterRecord) -> LivePrinter:
+        """Note a record read from the store, unless a newer one is known."""
+        known = self._printers.get(record.printer.id)
+        if known is None:
+            known = self._printers[record.printer.id] = LivePrinter(record)
+        elif record.sequence >= known.record.sequence:
+            known.record = record
+        return known
+
+    def remove(self, printer_id: int) -> None:
+        self._printers.pop(printer_id, None)
