@@ -298,7 +298,12 @@ class OctoPrintHost:
 
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(
-            [*self._command(), *arguments], env=self._environment(), capture_output=True, text=True, timeout=60
+            [*self._command(), *arguments],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode != 0:
             raise OctoPrintTrouble(f"octoprint {arguments[0]} failed: {done.stderr.strip()[-500:]}")
