@@ -103,16 +103,25 @@ class Database:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 
-    def load(self, key: str) -> Mapping[str, Any] | None:
+    def read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows of a query; none, and a line in the log, if the database cannot be read."""
         with self._lock:
             if self._connection is None:
-                return None
+                return []
             try:
-                row = self._connection.execute("SELECT value FROM records WHERE key = ?", (key,)).fetchone()
-                value = json.loads(row[0]) if row else None
-            except (sqlite3.Error, ValueError):
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                _log.error("cannot read %s: %s", self.path, error)
+                return []
+
+    def load(self, key: str) -> Mapping[str, Any] | None:
+        for (text,) in self.read("SELECT value FROM records WHERE key = ?", (key,)):
+            try:
+                value = json.loads(text)
+            except ValueError:
                 return None
-        return value if isinstance(value, dict) else None
+            return value if isinstance(value, dict) else None
+        return None
 
     def save(self, key: str, value: Mapping[str, Any]) -> None:
         with self.transaction() as connection:

@@ -7,7 +7,9 @@ an event is told truly however late. If the disk fails, events are kept in memor
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent_core.database import Database
@@ -35,48 +37,50 @@ class Outbox:
         self._count: int = 0
         self._unsaved: OrderedDict[str, str] = OrderedDict()
         self._disk_failed = False
-        with database.transaction() as connection:
-            (self._count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+        for (count,) in database.read("SELECT count(*) FROM events"):
+            self._count = count
 
     def __len__(self) -> int:
         return self._count + len(self._unsaved)
 
-    def append(self, entry: Entry) -> None:
-        """On disk when it returns, or in memory if the disk refuses it. Inside a transaction it commits with that."""
+    def append(self, entries: list[Entry], together_with: Callable[[], None] | None = None) -> None:
+        """On disk when it returns, all in one transaction with what `together_with` writes; or in memory if the disk
+        refuses, so that an event is lost only if the agent ends before the server is back."""
         try:
             with self._database.transaction() as connection:
-                connection.execute("INSERT OR IGNORE INTO events (id, frame) VALUES (?, ?)", (entry.id, entry.frame))
-                (self._count,) = connection.execute("SELECT count(*) FROM events").fetchone()
-                if self._count > LIMIT:
-                    self._drop_oldest(self._count - LIMIT)
+                if together_with is not None:
+                    together_with()
+                rows = [(entry.id, entry.frame) for entry in entries]
+                connection.executemany("INSERT OR IGNORE INTO events (id, frame) VALUES (?, ?)", rows)
+                (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+                surplus = max(0, count - LIMIT)
+                if surplus:
+                    self._drop_oldest(connection, surplus)
         except OSError as error:
-            self.keep_in_memory(entry, error)
+            self._keep_in_memory(entries, error)
         else:
+            self._count = count - surplus
             self._disk_failed = False
 
-    def keep_in_memory(self, entry: Entry, error: OSError) -> None:
-        """For an entry whose transaction failed: it is lost only if the agent ends before the server is back."""
+    def _keep_in_memory(self, entries: list[Entry], error: OSError) -> None:
         if not self._disk_failed:
             self._disk_failed = True
             _log.error("print events are kept in memory only, free some space on the disk: %s", error)
-        self._unsaved[entry.id] = entry.frame
+        self._unsaved.update((entry.id, entry.frame) for entry in entries)
         while len(self._unsaved) > MEMORY_LIMIT:
             self._unsaved.popitem(last=False)
 
-    def _drop_oldest(self, surplus: int) -> None:
+    def _drop_oldest(self, connection: sqlite3.Connection, surplus: int) -> None:
         _log.error("over %d print events wait for the server; the oldest %d are dropped", LIMIT, surplus)
-        with self._database.transaction() as connection:
-            oldest = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)"
-            connection.execute(oldest, (surplus,))
-        self._count -= surplus
+        oldest = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)"
+        connection.execute(oldest, (surplus,))
 
     def waiting(self, limit: int, beyond: frozenset[str] = frozenset()) -> list[Entry]:
         """Up to `limit` entries, oldest first, without those whose ids are in `beyond` (at most a few dozen)."""
         entries: list[Entry] = []
         if self._count:
-            with self._database.transaction() as connection:
-                rows = connection.execute("SELECT id, frame FROM events ORDER BY seq LIMIT ?", (limit + len(beyond),))
-                entries = [Entry(ident, frame) for ident, frame in rows if ident not in beyond]
+            rows = self._database.read("SELECT id, frame FROM events ORDER BY seq LIMIT ?", (limit + len(beyond),))
+            entries = [Entry(ident, frame) for ident, frame in rows if ident not in beyond]
         entries += [Entry(ident, frame) for ident, frame in self._unsaved.items() if ident not in beyond]
         return entries[:limit]
 

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from agent_core.commands import CommandRunner
 from agent_core.config import AgentConfig
-from agent_core.model import ActivePrint, HostEvent, LinkState
-from agent_core.ports import Clock, Http, PrinterPort, Store
+from agent_core.database import Database
+from agent_core.errors import AgentError
+from agent_core.features.alerts import send_alert
+from agent_core.features.files import register_file
+from agent_core.features.snapshots import Snapshots
+from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState
+from agent_core.passthru import Handler, PassthruDesk
+from agent_core.ports import Clock, Http, PrinterPort
+from agent_core.reducer import AgentState
+from agent_core.runtime.core import PRINT_KEY, Core, new_id
+from agent_core.runtime.worker import Worker, stop_all
+from agent_core.transport.websocket import Link
+from agent_core.wire.messages import PrinterEventToast
+
+_log = logging.getLogger(__name__)
+
+ALERTS_REMEMBERED = 20
+"""Alerts that could not be delivered yet; the oldest go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an agent is built from. `on_link_change` is called on the core thread and must return at once."""
+    """What an agent is built from. `on_link_change` is called on the core thread and must return at once.
+
+    `database` is also the store that the host's PrinterPort keeps its pause record in.
+    """
 
     config: AgentConfig
     printer: PrinterPort
-    store: Store
+    database: Database
     clock: Clock
     http: Http
     on_link_change: Callable[[LinkState], None] | None = None
+    passthru: Mapping[str, Handler] = field(default_factory=dict)
 
 
 class Agent:
-    """One printer's link to its server.
+    """One printer's link to its server: four threads (core, link, commands, snapshots).
 
     Thread-safe: `post` may be called from any host thread and returns at once. After `stop` there is no thread, no
     socket and no temporary file left.
@@ -31,22 +55,127 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        config = parts.config
+        self._link = Link(self._request, config.verify_tls, lambda event: self._core.on_link_event(event))
+        self._commands = Worker("commands", limit=8)
+        self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
+        self._undelivered: deque[tuple[AlertRaised, str]] = deque(maxlen=ALERTS_REMEMBERED)
+        self._cameras: dict[str, str | None] = {}
+        self._core = Core(
+            config,
+            parts.database,
+            parts.clock,
+            self._link,
+            uniform=random.random,
+            on_link_change=self._on_link_change,
+            on_pictures=self._on_pictures,
+            on_boost=self._snapshots.boost,
+            register_file=self._register_file,
+            send_alert=self._alert,
+            passthru=PassthruDesk(parts.passthru),
+        )
+        self._runner = CommandRunner(
+            parts.printer,
+            self._commands.submit,
+            self._core.tell,
+            self._core.on_command_begin,
+            self._core.on_command_end,
+        )
+        self._core.commands = self._runner
 
     @property
     def link(self) -> LinkState:
         """How it stands with the server right now (a frozen snapshot)."""
-        raise NotImplementedError
+        return self._core.link_state
+
+    @property
+    def state(self) -> AgentState:
+        """What is known of the printer right now (a frozen snapshot)."""
+        return self._core.state
+
+    @property
+    def cameras(self) -> Mapping[str, str | None]:
+        """Each camera that was tried: its name and what is wrong with it, None if nothing."""
+        return dict(self._cameras)
+
+    def idle_seconds(self) -> float:
+        """Seconds since the core last turned (normally ≤ 20): for a watchdog."""
+        return self._core.idle_seconds()
 
     def remembered_print(self) -> ActivePrint | None:
-        """The print that was under way when the agent last ran, from the store; for the host's translate."""
-        raise NotImplementedError
+        """The print that was under way when the agent last ran, from the database; for the host's translate."""
+        record = self._parts.database.load(PRINT_KEY)
+        return ActivePrint.from_json(record) if record else None
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        for worker in self._workers():
+            worker.start()
 
     def post(self, event: HostEvent) -> None:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""
-        raise NotImplementedError
+        self._core.post(event)
 
     def stop(self, seconds: float = 3.0) -> list[str]:
-        """Ends everything within `seconds`; the names of workers that did not end in time (normally none)."""
-        raise NotImplementedError
+        """Ends everything within `seconds`; the names of workers that did not end in time (normally none).
+
+        The database stays open: it is the host's, whose PrinterPort may still be writing.
+        """
+        self._runner.stop()
+        stragglers = stop_all(self._workers(), seconds)
+        if stragglers:
+            _log.warning("did not end within %s s: %s", seconds, ", ".join(stragglers))
+        if "link" not in stragglers:
+            self._link.dispose()
+        return stragglers
+
+    def _workers(self) -> list[Worker]:
+        return [self._core.worker, self._link.worker, self._commands, self._snapshots.worker]
+
+    def _request(self) -> tuple[str, Mapping[str, str]]:
+        config = self._parts.config
+        token = config.token.reveal() if config.token is not None else ""
+        # The keyword must be lower-case `bearer` for a public server (wire-protocol.md §1).
+        return config.websocket_url, {"authorization": f"bearer {token}"}
+
+    # --- callbacks ----------------------------------------------------------------------------------------------------
+
+    def _on_link_change(self, state: LinkState) -> None:
+        if state.connected and self._undelivered:
+            self._snapshots.submit(self._deliver_alerts)
+        if self._parts.on_link_change is not None:
+            self._parts.on_link_change(state)
+
+    def _on_pictures(self, printing: bool, viewing: bool, should_watch: bool) -> None:
+        self._snapshots.update(printing=printing, viewing=viewing, should_watch=should_watch)
+
+    def _on_camera_state(self, name: str, ok: bool, reason: str) -> None:
+        self._cameras[name] = None if ok else reason
+
+    def _register_file(self, ts: int, job: Job) -> None:
+        def register() -> None:
+            try:
+                ident = register_file(self._parts.http, self._parts.config, job)
+            except AgentError as error:
+                _log.warning("the server does not know the file of this print: %s", error)
+                return
+            if ident is not None:
+                self._core.on_file_registered(ts, ident)
+
+        self._snapshots.submit(register)
+
+    def _alert(self, alert: AlertRaised) -> None:
+        """To whoever looks at the printer now, and durably by HTTP."""
+        _log.warning("%s: %s", alert.title, alert.text)
+        self._core.tell(PrinterEventToast(alert.title, alert.text, alert.event_class, alert.kind))
+        self._undelivered.append((alert, new_id()))
+        self._snapshots.submit(self._deliver_alerts)
+
+    def _deliver_alerts(self) -> None:
+        while self._undelivered:
+            alert, key = self._undelivered[0]
+            try:
+                send_alert(self._parts.http, self._parts.config, alert, key)
+            except AgentError as error:
+                _log.warning("an alert waits for the server: %s", error)
+                return
+            self._undelivered.popleft()

@@ -118,16 +118,26 @@ class BoundedWebSocket(websocket.WebSocket):  # type: ignore[misc]  # the librar
 
 
 def open_websocket(
-    url: str, headers: Mapping[str, str], *, verify_tls: bool, should_stop: Callable[[], bool], wake: socket.socket
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    verify_tls: bool,
+    should_stop: Callable[[], bool],
+    wake: socket.socket,
+    on_raw: Callable[[socket.socket], None] = lambda _raw: None,
 ) -> BoundedWebSocket:
-    """A connected WebSocket. Raises Unreachable, TlsRefused, AuthRefused, WrongPeer, ServerTrouble; gives up at once
-    when `wake` becomes readable and `should_stop` says so."""
+    """A connected WebSocket. Raises Unreachable, TlsRefused, AuthRefused, WrongPeer, ServerTrouble.
+
+    Gives up at once when `wake` becomes readable and `should_stop` says so. `on_raw` gets the TCP connection as soon as
+    there is one: shutting that down ends a handshake that hangs.
+    """
     parts = urlsplit(url)
     deadline = time.monotonic() + CONNECT_SECONDS
     host = parts.hostname or ""
     secure = parts.scheme == "wss"
     port = parts.port or (443 if secure else 80)
     raw = connected_socket(host, port, deadline, should_stop, wake)
+    on_raw(raw)
     try:
         raw.settimeout(max(1.0, deadline - time.monotonic()))
         if secure:
@@ -183,7 +193,8 @@ class Link:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self.worker = Worker("link", tick=self._turn, on_stop=self._poke)
+        self._handshaking: socket.socket | None = None
+        self.worker = Worker("link", tick=self._turn, on_stop=self._on_stop)
 
     # --- called by the core thread --------------------------------------------------------------------------------
 
@@ -215,6 +226,16 @@ class Link:
         # A full pipe means that the thread is awake anyway, a closed one that there is no thread.
         with contextlib.suppress(OSError):
             self._wake_in.send(b"x")
+
+    def _on_stop(self) -> None:
+        self._poke()
+        raw = self._handshaking
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
+
+    def _remember_raw(self, raw: socket.socket) -> None:
+        self._handshaking = raw
 
     # --- on the link's thread ---------------------------------------------------------------------------------------
 
@@ -256,11 +277,18 @@ class Link:
         url, headers = self._request()
         try:
             self._socket = open_websocket(
-                url, headers, verify_tls=self._verify_tls, should_stop=self.worker.stopping.is_set, wake=self._wake_out
+                url,
+                headers,
+                verify_tls=self._verify_tls,
+                should_stop=self.worker.stopping.is_set,
+                wake=self._wake_out,
+                on_raw=self._remember_raw,
             )
         except AgentError as error:
             self._deliver(Refused(error))
             return
+        finally:
+            self._handshaking = None
         self._deliver(Opened())
 
     def _do_send(self, frame: str | bytes) -> None:

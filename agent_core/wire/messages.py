@@ -161,17 +161,26 @@ def _with_file_id(status: Json, file_id: int) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class CommandAck:
+    """What became of a command. `error` says why not, in the printer's own words; `text` says what was really done
+    (`paused; retracted 6.5 mm, lifted 1.2 of 2.5 mm: axis limit`), with `done` only."""
+
     id: str
     state: AckState
     error: str | None = None
+    text: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
-        return {"command_ack": {"id": self.id, "state": self.state.value, "error": self.error}}
+        body: dict[str, Any] = {"id": self.id, "state": self.state.value, "error": self.error}
+        if self.text is not None:
+            body["text"] = self.text
+        return {"command_ack": body}
 
     @classmethod
     def from_wire(cls, wire: Json) -> CommandAck | None:
         ident, state = read.text(wire.get("id")), _known(AckState, wire.get("state"))
-        return cls(ident, state, read.text(wire.get("error"))) if ident and state else None
+        if not ident or state is None:
+            return None
+        return cls(ident, state, read.text(wire.get("error")), read.text(wire.get("text")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,328 @@
+"""The core thread: the only writer of state. Everything that happens comes in through its inbox; everything that goes
+out, to disk, to the link, to the cameras, is started here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent_core import payload, reducer
+from agent_core.commands import CommandRunner
+from agent_core.config import AgentConfig
+from agent_core.database import Database
+from agent_core.errors import AuthRefused, NeedsPerson
+from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState, Phase
+from agent_core.outbox import Entry, Outbox
+from agent_core.passthru import PassthruDesk
+from agent_core.ports import Clock
+from agent_core.runtime.inbox import Inbox, Item
+from agent_core.runtime.worker import Worker
+from agent_core.session import Action, Connect, Disconnect, Ping, Refusal, Send, Session
+from agent_core.transport.websocket import Alive, Closed, FrameRead, Link, LinkEvent, Opened, Refused, Written
+from agent_core.wire import messages as wire
+from agent_core.wire.codec import WireError, encode
+
+_log = logging.getLogger(__name__)
+
+PRINT_KEY = "print"
+"""The store's record of the print under way."""
+
+LONGEST_WAIT = 20.0
+"""Seconds between two turns at the most: the sign of life for a watchdog."""
+
+NOT_LINKED = "not linked to a server yet: enter the six-digit code that the server shows"
+DUPLICATE = "another agent uses this printer's token: stop the other one, or link this printer again"
+
+
+class Core:
+    """Built and stopped by Agent; `post` is for hosts, the `on_…` callbacks for the workers."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        database: Database,
+        clock: Clock,
+        link: Link,
+        *,
+        uniform: Callable[[], float],
+        on_link_change: Callable[[LinkState], None],
+        on_pictures: Callable[[bool, bool, bool], None],
+        on_boost: Callable[[], None],
+        register_file: Callable[[int, Job], None],
+        send_alert: Callable[[AlertRaised], None],
+        passthru: PassthruDesk,
+    ) -> None:
+        self.worker = Worker("core", tick=self._turn)
+        self.commands: CommandRunner | None = None
+        self._config = config
+        self._database = database
+        self._outbox = Outbox(database)
+        self._clock = clock
+        self._link = link
+        self._on_link_change = on_link_change
+        self._on_pictures = on_pictures
+        self._on_boost = on_boost
+        self._register_file = register_file
+        self._send_alert = send_alert
+        self._passthru = passthru
+        self._inbox = Inbox()
+        self._session = Session(self._outbox.waiting, uniform)
+        self._schedule = payload.Schedule()
+        self._settings_due = True
+        self._last_turn = clock.monotonic()
+        self._told_trouble: str | None = None
+        self._lost_events = False
+        self._pictures: tuple[bool, bool, bool] | None = None
+        remembered = database.load(PRINT_KEY)
+        self.state = reducer.initial(ActivePrint.from_json(remembered) if remembered else None)
+        if config.token is None:
+            self._session.stop()
+        self.link_state = LinkState(
+            connected=False, since=clock.now(), reason=NOT_LINKED if config.token is None else "connecting",
+            needs_person=config.token is None, queued_events=len(self._outbox),
+        )  # fmt: skip
+
+    # --- called from any thread -----------------------------------------------------------------------------------
+
+    def post(self, event: HostEvent) -> None:
+        if not self._inbox.put_host(event) and not self._lost_events:
+            self._lost_events = True
+            _log.error("the core thread stands still: events of the printer are being lost; please restart the agent")
+        self.worker.wake()
+
+    def on_link_event(self, event: LinkEvent) -> bool:
+        taken = self._inbox.put_link(event)
+        self.worker.wake()
+        return taken
+
+    def run_soon(self, task: Callable[[], None]) -> None:
+        """Runs a task on the core thread: the way in for results of other workers."""
+        self._inbox.put(task)
+        self.worker.wake()
+
+    def tell(self, message: wire.AgentOutgoing) -> None:
+        """Sends an answer when the link allows."""
+        self.run_soon(lambda: self._session.offer(message))
+
+    def on_command_begin(self, phase: Phase) -> None:
+        def begin() -> None:
+            self.state = reducer.command_began(self.state, phase)
+            self._want_status()
+
+        self.run_soon(begin)
+
+    def on_command_end(self, succeeded: bool) -> None:
+        def end() -> None:
+            self.state = reducer.command_ended(self.state, succeeded, self._clock.now())
+            self._want_status()
+
+        self.run_soon(end)
+
+    def on_file_registered(self, ts: int, g_code_file_id: int) -> None:
+        self.run_soon(lambda: self._apply(*reducer.file_registered(self.state, ts, g_code_file_id)))
+
+    def idle_seconds(self) -> float:
+        """Seconds since the core last turned; over a minute means that it hangs."""
+        return self._clock.monotonic() - self._last_turn
+
+    # --- on the core thread -----------------------------------------------------------------------------------------
+
+    def _turn(self) -> float:
+        self._last_turn = self._clock.monotonic()
+        while (item := self._inbox.take()) is not None:
+            self._handle(item)
+        now = self._clock.monotonic()
+        self._outbox_delivered(self._session.delivered_without_ack(now))
+        self._perform(self._session.poll(now))
+        self._send_status(now)
+        self._tell_pictures()
+        self._publish_link(self.link_state)
+        return self._seconds_to_next(self._clock.monotonic())
+
+    def _seconds_to_next(self, now: float) -> float:
+        wait = LONGEST_WAIT
+        deadline = self._session.deadline()
+        if deadline is not None:
+            wait = min(wait, deadline - now)
+        if self._session.ready_for_status:
+            wait = min(wait, self._status_due() - now)
+        return max(0.0, wait)
+
+    def _handle(self, item: Item) -> None:
+        match item:
+            case Opened() | Refused() | FrameRead() | Alive() | Written() | Closed():
+                self._on_link(item)
+            case _ if callable(item):
+                item()
+            case _:
+                self._apply(*reducer.reduce(self.state, item, self._clock.now()))
+
+    # --- state and its effects --------------------------------------------------------------------------------------
+
+    def _apply(self, state: reducer.AgentState, effects: tuple[reducer.Effect, ...]) -> None:
+        self.state = state
+        self._keep(effects)
+        for effect in effects:
+            match effect:
+                case reducer.SendStatus(urgent=True):
+                    self._want_status()
+                case reducer.SendSettings():
+                    self._settings_due = True
+                    self._want_status()
+                case reducer.RegisterFile(ts=ts, job=job):
+                    self._register_file(ts, job)
+                case reducer.TellAlert(alert=alert):
+                    self._send_alert(alert)
+                case _:
+                    pass
+
+    def _keep(self, effects: tuple[reducer.Effect, ...]) -> None:
+        """Events and the print's record in one transaction: a kill in between would lose or double an event."""
+        entries = [self._entry(effect) for effect in effects if isinstance(effect, reducer.EmitPrintEvent)]
+        records = [effect for effect in effects if isinstance(effect, reducer.RememberPrint)]
+        if not entries and not records:
+            return
+
+        def remember() -> None:
+            for record in records:
+                if record.print is None:
+                    self._database.remove(PRINT_KEY)
+                else:
+                    self._database.save(PRINT_KEY, record.print.to_json())
+
+        self._outbox.append(entries, remember)
+        if entries:
+            self._session.events_added()
+
+    def _entry(self, effect: reducer.EmitPrintEvent) -> Entry:
+        ident = new_id()
+        _log.info("print event %s of %s", effect.type.value, effect.print.filename)
+        return Entry(ident, str(encode(payload.event_message(effect, ident))))
+
+    def _want_status(self) -> None:
+        self._schedule = self._schedule.wanted(self._clock.monotonic())
+
+    def _outbox_delivered(self, ids: tuple[str, ...]) -> None:
+        if ids:
+            self._outbox.remove(ids)
+
+    # --- the link ---------------------------------------------------------------------------------------------------
+
+    def _on_link(self, event: LinkEvent) -> None:
+        now = self._clock.monotonic()
+        match event:
+            case Opened():
+                self._session.on_open(now)
+                self._schedule = payload.Schedule()
+                self._settings_due = True
+                self._told_trouble = None
+                _log.info("connected to %s", self._config.server_url)
+                self._publish_link(LinkState(connected=True, since=self._clock.now()))
+            case Refused(error=error):
+                self._session.on_refused(Refusal.TOKEN if isinstance(error, AuthRefused) else Refusal.RETRY, now)
+                self._trouble(str(error), needs_person=isinstance(error, NeedsPerson))
+            case FrameRead(frame=frame):
+                self._on_frame(frame, now)
+            case Alive():
+                self._session.on_alive(now)
+            case Written():
+                self._session.on_written()
+            case Closed(code=code, reason=reason):
+                self._session.on_closed(code, now)
+                if self._session.stopped:
+                    self._trouble(DUPLICATE, needs_person=True)
+                else:
+                    self._trouble(reason or f"the server closed the connection (code {code})", needs_person=False)
+
+    def _on_frame(self, frame: str | bytes, now: float) -> None:
+        try:
+            messages = self._session.on_frame(frame, now)
+        except WireError as error:
+            _log.debug("a frame of the server was no message: %s", error)
+            return
+        for message in messages:
+            match message:
+                case wire.EventsAcked(ids=ids):
+                    self._outbox_delivered(ids)
+                case wire.Commands(commands=commands):
+                    for command in commands:
+                        if self.commands is not None:
+                            self.commands.take(command)
+                case wire.PassthruCall():
+                    reply = self._passthru.answer(message)
+                    if reply is not None:
+                        self._session.offer(reply)
+                case wire.RemoteStatus():
+                    self._want_status()
+                    if self._session.viewing:
+                        self._on_boost()
+                case wire.ServerInfo(name=name, version=version):
+                    self._publish_link(replace(self.link_state, server_name=f"{name} {version}".strip()[:100] or None))
+                case _:
+                    pass
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Connect():
+                    self._link.connect()
+                case Send(frame=frame):
+                    self._link.send(frame)
+                case Ping():
+                    self._link.ping()
+                case Disconnect(reason=reason):
+                    self._link.close()
+                    self._trouble(reason, needs_person=False)
+
+    def _status_due(self) -> float:
+        ours = self._session.speaks(wire.Capability.EVENT_ACK)
+        return self._schedule.due(self._session.viewing, ours)
+
+    def _send_status(self, now: float) -> None:
+        if not self._session.ready_for_status or now < self._status_due():
+            return
+        settings = payload.settings(self._config, self.state.settings) if self._settings_due else None
+        try:
+            frame = encode(payload.status_message(self.state, self._clock.now(), settings))
+        except WireError as error:
+            _log.error("a status could not be written, please report this: %s", error)
+        else:
+            self._perform([self._session.status_frame(frame)])
+            self._settings_due = False
+        self._schedule = self._schedule.sent(now)
+
+    def _tell_pictures(self) -> None:
+        wanted = (
+            self._session.open and payload.printing_for_pictures(self.state),
+            self._session.viewing,
+            self._session.should_watch,
+        )
+        if wanted != self._pictures:
+            self._pictures = wanted
+            self._on_pictures(*wanted)
+
+    def _trouble(self, reason: str, *, needs_person: bool) -> None:
+        """Said once for each kind of trouble, not for each attempt."""
+        if reason != self._told_trouble:
+            self._told_trouble = reason
+            _log.log(logging.ERROR if needs_person else logging.WARNING, "not connected: %s", reason)
+        since = self._clock.now() if self.link_state.connected else self.link_state.since
+        self._publish_link(LinkState(connected=False, since=since, reason=reason, needs_person=needs_person))
+
+    def _publish_link(self, state: LinkState) -> None:
+        state = replace(state, queued_events=len(self._outbox))
+        if state != self.link_state:
+            self.link_state = state
+            self._on_link_change(state)
+
+
+def new_id() -> str:
+    """A random UUID (version 4); by hand, for the module `uuid` loads a library for the other versions."""
+    digits = bytearray(os.urandom(16))
+    digits[6] = digits[6] & 0x0F | 0x40
+    digits[8] = digits[8] & 0x3F | 0x80
+    text = digits.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
