@@ -1,0 +1,267 @@
+"""The plugin's settings -> the agent's frozen configuration. Imports no OctoPrint; the plugin hands the values in.
+
+The keys are the public plugin's, so that it can be replaced without a new set-up; keys that we do not use stay in
+OctoPrint's config.yaml as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from agent_core.config import DEFAULT_SERVER, AgentConfig, CameraConfig, Secret, server_url
+from agent_core.errors import ConfigInvalid
+from agent_core.model import CameraInfo, HostSettings
+
+AGENT_NAME = "octoprint_obico"
+
+DEFAULTS: Mapping[str, Any] = {
+    "endpoint_prefix": DEFAULT_SERVER,
+    "auth_token": "",
+    "disable_video_streaming": False,
+    # Ours: names of the cameras whose certificate is not checked, and of the one that failure detection looks at.
+    "insecure_cameras": [],
+    "primary_camera": "",
+}
+
+TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value
+
+LOCAL_WEB_SERVER = "http://127.0.0.1/"
+"""What a relative camera URL is relative to: the web server on port 80 of OctoPrint's own machine."""
+
+_TOKEN_LIMIT = 200
+_CAMERA_LIMIT = 16
+"""Cameras that are looked at; more is a fault of a webcam plugin."""
+
+
+class Compatibility(Protocol):
+    """OctoPrint's `WebcamCompatibility`, as far as it is read here."""
+
+    @property
+    def stream(self) -> str: ...
+
+    @property
+    def snapshot(self) -> str | None: ...
+
+    @property
+    def snapshotSslValidation(self) -> bool: ...  # noqa: N802 - OctoPrint's name
+
+    @property
+    def streamRatio(self) -> Any: ...  # noqa: N802 - OctoPrint's name
+
+
+class Webcam(Protocol):
+    """OctoPrint's `Webcam`, as far as it is read here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def displayName(self) -> str: ...  # noqa: N802 - OctoPrint's name
+
+    @property
+    def flipH(self) -> bool: ...  # noqa: N802 - OctoPrint's name
+
+    @property
+    def flipV(self) -> bool: ...  # noqa: N802 - OctoPrint's name
+
+    @property
+    def rotate90(self) -> bool: ...
+
+    @property
+    def compat(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidedWebcam:
+    """A webcam, and what its provider keeps apart from it: the credentials for its snapshot URL."""
+
+    webcam: Webcam
+    user: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The settings that we read, checked."""
+
+    server: str
+    token: Secret | None
+    insecure_cameras: frozenset[str]
+    primary_camera: str
+
+
+def preferences(values: Mapping[str, Any]) -> Preferences:
+    """The settings checked, whatever a person wrote into config.yaml. Raises ConfigInvalid."""
+    address = values.get("endpoint_prefix")
+    if not isinstance(address, str):
+        raise ConfigInvalid("the server address (endpoint_prefix) in the Obico settings must be a text like https://…")
+    token = values.get(TOKEN_KEY)
+    if token is not None and not isinstance(token, str):
+        # YAML reads an unquoted token of digits alone as a number.
+        token = str(token) if isinstance(token, int) and not isinstance(token, bool) else ""
+    token = (token or "").strip()
+    if len(token) > _TOKEN_LIMIT or any(char.isspace() or not char.isprintable() for char in token):
+        raise ConfigInvalid("the printer's token (auth_token) is damaged: link the printer again in the Obico settings")
+    return Preferences(
+        server=server_url(address),
+        token=Secret(token) if token else None,
+        insecure_cameras=frozenset(_names(values.get("insecure_cameras"))),
+        primary_camera=str(values.get("primary_camera") or ""),
+    )
+
+
+def agent_config(chosen: Preferences, cameras: Sequence[CameraConfig], *, version: str, data_dir: str) -> AgentConfig:
+    return AgentConfig(
+        agent_name=AGENT_NAME,
+        agent_version=version,
+        server_url=chosen.server,
+        token=chosen.token,
+        data_dir=data_dir,
+        cameras=tuple(cameras),
+    )
+
+
+def cameras(provided: Iterable[ProvidedWebcam], chosen: Preferences, default: str | None) -> tuple[CameraConfig, ...]:
+    """OctoPrint's webcams as cameras of the agent. Those without a picture's address over HTTP are left out.
+
+    `default`: the name of OctoPrint's own snapshot webcam, the primary one unless the user chose another.
+    """
+    found: list[tuple[str, CameraConfig]] = []
+    taken: set[str] = set()
+    for entry in provided:
+        webcam = entry.webcam
+        compat: Compatibility | None = webcam.compat
+        if compat is None or len(found) >= _CAMERA_LIMIT:
+            continue
+        snapshot = _picture_url(compat.snapshot, entry)
+        stream = _picture_url(compat.stream, entry)
+        if snapshot is None and stream is None:
+            continue
+        shown = _unique(webcam.displayName or webcam.name, taken)
+        info = CameraInfo(
+            name=shown,
+            flip_h=bool(webcam.flipH),
+            flip_v=bool(webcam.flipV),
+            # OctoPrint turns by 90° counter-clockwise, rotation counts clockwise.
+            rotation=270 if webcam.rotate90 else 0,
+            ratio="16:9" if getattr(compat.streamRatio, "value", compat.streamRatio) == "16:9" else "4:3",
+        )
+        verify = bool(compat.snapshotSslValidation) and shown not in chosen.insecure_cameras
+        found.append((webcam.name, CameraConfig(info, snapshot_url=snapshot, stream_url=stream, verify_tls=verify)))
+    return tuple(_with_primary(found, chosen.primary_camera, default))
+
+
+def _with_primary(
+    found: Sequence[tuple[str, CameraConfig]], wanted: str, default: str | None
+) -> Iterable[CameraConfig]:
+    """Exactly one is primary: the user's choice, else OctoPrint's own, else the first."""
+    shown = [camera.info.name for _, camera in found]
+    names = [name for name, _ in found]
+    first = shown.index(wanted) if wanted in shown else names.index(default) if default in names else 0
+    for position, (_, camera) in enumerate(found):
+        info = camera.info
+        yield CameraConfig(
+            CameraInfo(
+                name=info.name, primary=position == first, flip_h=info.flip_h, flip_v=info.flip_v,
+                rotation=info.rotation, ratio=info.ratio,
+            ),
+            snapshot_url=camera.snapshot_url,
+            stream_url=camera.stream_url,
+            verify_tls=camera.verify_tls,
+        )  # fmt: skip
+
+
+def _picture_url(address: object, entry: ProvidedWebcam) -> str | None:
+    """An absolute http(s) URL, or None for anything else (WebRTC, HLS, nothing)."""
+    if not isinstance(address, str) or not address.strip():
+        return None
+    try:
+        parts = urlsplit(urljoin(LOCAL_WEB_SERVER, address.strip()))
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.endswith((".m3u8", ".mp4")):
+        return None
+    place = parts.netloc
+    if entry.user and "@" not in place:
+        place = f"{quote(entry.user, safe='')}:{quote(entry.password, safe='')}@{place}"
+    return urlunsplit(parts._replace(netloc=place))
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name} ({number})", number + 1
+    taken.add(candidate)
+    return candidate
+
+
+def _names(value: object) -> Collection[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, (list, tuple)) else []
+
+
+# --- what a browser may send and see ----------------------------------------------------------------------------------
+
+
+def without_token(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for the browser: the token is not among them, whoever asks."""
+    return {key: value for key, value in data.items() if key != TOKEN_KEY}
+
+
+def saveable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a browser may change by saving settings: all but the token, which only linking sets; addresses checked.
+
+    Raises ConfigInvalid.
+    """
+    wanted = without_token(data)
+    if "endpoint_prefix" in wanted:
+        wanted["endpoint_prefix"] = server_url(str(wanted["endpoint_prefix"] or ""))
+    return wanted
+
+
+def six_digits(typed: object) -> str:
+    """The code as the server wants it; people type spaces and dashes. Raises ConfigInvalid."""
+    code = "".join(str(typed or "").split()).replace("-", "")
+    if len(code) != 6 or not code.isascii() or not code.isdigit():
+        raise ConfigInvalid("the code is six digits, like 042137; the server shows it when you add a printer there")
+    return code
+
+
+# --- the settings block of the status message -------------------------------------------------------------------------
+
+_PROFILE_LIMIT = 50
+_PLUGIN_LIMIT = 200
+_METADATA_LIMIT = 60
+_TEXT_LIMIT = 300
+
+
+def host_settings(
+    configured: Iterable[CameraConfig],
+    profiles: object,
+    *,
+    uname: Sequence[str],
+    board: str,
+    plugins: Iterable[str],
+    firmware: Mapping[str, Any] | None,
+    octoprint_version: str,
+) -> HostSettings:
+    """The slow-moving facts (payload-mapping.md §8). `profiles`: OctoPrint's temperature presets."""
+    presets = profiles if isinstance(profiles, (list, tuple)) else ()
+    return HostSettings(
+        cameras=tuple(camera.info for camera in configured),
+        temperature_profiles=tuple(
+            {key: entry.get(key) for key in ("name", "extruder", "bed", "chamber") if key in entry}
+            for entry in presets[:_PROFILE_LIMIT]
+            if isinstance(entry, Mapping)
+        ),
+        platform_uname=(*uname, board),
+        installed_plugins=tuple(sorted(plugins)[:_PLUGIN_LIMIT]),
+        printer_metadata=None if firmware is None else _metadata(firmware),
+        extra={"octoprint_version": octoprint_version},
+    )
+
+
+def _metadata(firmware: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(key)[:_TEXT_LIMIT]: str(value)[:_TEXT_LIMIT] for key, value in list(firmware.items())[:_METADATA_LIMIT]}
