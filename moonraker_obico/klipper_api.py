@@ -20,7 +20,7 @@ OBJECTS: Mapping[str, Sequence[str] | None] = {
     "idle_timeout": None,
     "heater_bed": ("temperature", "target"),
 }
-"""The least that the subscription must hold for pausing; also each `extruder*` with temperature, target, can_extrude."""
+"""The least that the subscription must hold; also each `extruder*` with temperature, target, can_extrude."""
 
 
 class Abandoned(CommandFailed):
