@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from agent_core.config import DEFAULT_SERVER, AgentConfig, CameraConfig, Secret, server_url
 from agent_core.errors import ConfigInvalid
+from agent_core.features.camera_urls import CameraUrls, resolve_camera_urls
 from agent_core.model import CameraInfo, HostSettings
 
 AGENT_NAME = "octoprint_obico"
@@ -27,9 +28,6 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value
-
-LOCAL_WEB_SERVER = "http://127.0.0.1/"
-"""What a relative camera URL is relative to: the web server on port 80 of OctoPrint's own machine."""
 
 _TOKEN_LIMIT = 200
 _CAMERA_LIMIT = 16
@@ -136,9 +134,8 @@ def cameras(provided: Iterable[ProvidedWebcam], chosen: Preferences, default: st
         compat: Compatibility | None = webcam.compat
         if compat is None or len(found) >= _CAMERA_LIMIT:
             continue
-        snapshot = _picture_url(compat.snapshot, entry)
-        stream = _picture_url(compat.stream, entry)
-        if snapshot is None and stream is None:
+        urls = _urls(compat, entry)
+        if not urls.usable:
             continue
         shown = _unique(webcam.displayName or webcam.name, taken)
         info = CameraInfo(
@@ -150,7 +147,9 @@ def cameras(provided: Iterable[ProvidedWebcam], chosen: Preferences, default: st
             ratio="16:9" if getattr(compat.streamRatio, "value", compat.streamRatio) == "16:9" else "4:3",
         )
         verify = bool(compat.snapshotSslValidation) and shown not in chosen.insecure_cameras
-        found.append((webcam.name, CameraConfig(info, snapshot_url=snapshot, stream_url=stream, verify_tls=verify)))
+        found.append(
+            (webcam.name, CameraConfig(info, snapshot_url=urls.snapshot, stream_url=urls.stream, verify_tls=verify))
+        )
     return tuple(_with_primary(found, chosen.primary_camera, default))
 
 
@@ -174,20 +173,23 @@ def _with_primary(
         )  # fmt: skip
 
 
-def _picture_url(address: object, entry: ProvidedWebcam) -> str | None:
-    """An absolute http(s) URL, or None for anything else (WebRTC, HLS, nothing)."""
-    if not isinstance(address, str) or not address.strip():
-        return None
+def _urls(compat: Compatibility, entry: ProvidedWebcam) -> CameraUrls:
+    """Absolute addresses with the provider's credentials in them; none for a camera without usable ones."""
     try:
-        parts = urlsplit(urljoin(LOCAL_WEB_SERVER, address.strip()))
-    except ValueError:
-        return None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.endswith((".m3u8", ".mp4")):
-        return None
-    place = parts.netloc
-    if entry.user and "@" not in place:
-        place = f"{quote(entry.user, safe='')}:{quote(entry.password, safe='')}@{place}"
-    return urlunsplit(parts._replace(netloc=place))
+        urls = resolve_camera_urls(compat.snapshot, compat.stream)
+    except ConfigInvalid:
+        return CameraUrls(None, None)
+    return CameraUrls(_signed(urls.snapshot, entry), urls.stream)
+
+
+def _signed(url: str | None, entry: ProvidedWebcam) -> str | None:
+    if url is None or not entry.user:
+        return url
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        return url
+    who = f"{quote(entry.user, safe='')}:{quote(entry.password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{who}@{parts.netloc}"))
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -273,6 +273,7 @@ class Translator:
         self._sent_at = -math.inf
         self._last_active: PrinterReport | None = None
         self._idle_since: float | None = None
+        self._unknown_since: float | None = None
         self._said_idle = False
         self._alerted_filament = -math.inf
 
@@ -291,13 +292,10 @@ class Translator:
         seen = report(reading)
         name = seen.job.name
         with self._lock:
-            if seen.phase.active and name is not None:
-                elapsed = seen.progress.print_time or 0.0
-                same = remembered is not None and remembered.filename == name
-                ts = remembered.ts if remembered is not None and same else self._new_ts(now - elapsed)
-                self._print = _Print(ts, name, _on_card(seen.job.origin))
-                self._last_ts = ts
-                self._post(PrintFound(ts, name, now, paused=seen.phase is Phase.PAUSED))
+            if self._print is not None:
+                pass  # its PrintStarted was quicker than we
+            elif seen.phase.active and name is not None:
+                self._find(seen, name, remembered, now)
             elif remembered is not None:
                 self._last_ts = remembered.ts
                 self._post(PrintEnded(PrintOutcome.FAILED, now, lost))
@@ -311,6 +309,7 @@ class Translator:
             if seen.phase.active:
                 self._last_active = seen
             self._watch_idle(seen.phase, now)
+            self._watch_unknown(seen, now)
             before = self._sent
             changed = before is None or before.phase is not seen.phase or before.text != seen.text
             if not changed and (seen == before or 0 <= now - self._sent_at < REPORT_SECONDS):
@@ -343,6 +342,25 @@ class Translator:
             self._said_idle = True
             self._print, self._unseen_end = None, False
             self._post(NothingPrints(now))
+
+    def _watch_unknown(self, seen: PrinterReport, now: float) -> None:
+        """A print whose PrintStarted never came (it was fired before we listened) is found all the same."""
+        name = seen.job.name
+        if self._print is not None or not seen.phase.active or name is None:
+            self._unknown_since = None
+        elif self._unknown_since is None:
+            self._unknown_since = now
+        elif now - self._unknown_since >= IDLE_SECONDS:
+            self._unknown_since = None
+            self._find(seen, name, None, now)
+
+    def _find(self, seen: PrinterReport, name: str, remembered: ActivePrint | None, now: float) -> None:
+        elapsed = seen.progress.print_time or 0.0
+        same = remembered is not None and remembered.filename == name
+        ts = remembered.ts if remembered is not None and same else self._new_ts(now - elapsed)
+        self._print = _Print(ts, name, _on_card(seen.job.origin))
+        self._last_ts = ts
+        self._post(PrintFound(ts, name, now, paused=seen.phase is Phase.PAUSED))
 
     def _started(self, payload: Mapping[str, Any], now: float) -> None:
         name = _text(payload.get("name")) or "unknown"

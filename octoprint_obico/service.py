@@ -1,0 +1,358 @@
+"""Owns the agent inside OctoPrint: builds it when the printer is linked, rebuilds it when settings change, ends it.
+
+Imports no OctoPrint; `Host` is what it needs of it. Work that waits for the network or for an agent to end runs on an
+errand, a Worker that lives only as long as it takes: OctoPrint's threads never wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent_core.config import AgentConfig, CameraConfig, server_url
+from agent_core.errors import AgentError, ConfigInvalid, Rejected
+from agent_core.features.camera_urls import shown
+from agent_core.model import ActivePrint, HostEvent, HostSettings, LinkState, SettingsReported
+from agent_core.ports import Clock
+from agent_core.runtime.worker import Worker
+from octoprint_obico import settings
+from octoprint_obico.translate import RESTARTED, Reading, Translator
+
+_log = logging.getLogger("octoprint.plugins.obico")
+
+STOP_SECONDS = 3.0
+"""What OctoPrint's shutdown may have to wait for us."""
+
+_WAS_OFF = "the print ended while the Obico plugin was not watching"
+
+
+class Host(Protocol):
+    """OctoPrint, as far as the service needs it. None of these waits for the network."""
+
+    def values(self) -> Mapping[str, Any]:
+        """The plugin's settings."""
+        ...
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Changes some of them, on disk when it returns."""
+        ...
+
+    def webcams(self) -> tuple[list[settings.ProvidedWebcam], str | None]:
+        """OctoPrint's webcams, and the name of the one it takes snapshots from."""
+        ...
+
+    def facts(self, config: AgentConfig) -> HostSettings: ...
+
+    def reading(self) -> Reading: ...
+
+    def changed(self) -> None:
+        """Tells the settings pages that are open to look again."""
+        ...
+
+
+class RunningAgent(Protocol):
+    """agent_core's Agent."""
+
+    @property
+    def link(self) -> LinkState: ...
+
+    @property
+    def cameras(self) -> Mapping[str, str | None]: ...
+
+    def remembered_print(self) -> ActivePrint | None: ...
+
+    def start(self) -> None: ...
+
+    def post(self, event: HostEvent) -> None: ...
+
+    def stop(self, seconds: float = STOP_SECONDS) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What linking yields."""
+
+    token: str
+    printer_name: str | None
+
+
+class Tools(Protocol):
+    """How the service reaches agent_core's parts that do I/O; the tests put their own in."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def data_dir(self) -> str: ...
+
+    def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> RunningAgent: ...
+
+    def verify_code(self, server: str, code: str) -> Linked:
+        """Asks the server; raises AgentError."""
+        ...
+
+    def test_camera(self, camera: CameraConfig) -> str:
+        """Fetches one picture and says what came; raises AgentError."""
+        ...
+
+
+class Service:
+    """Thread-safe. `start` and `stop` as often as OctoPrint wants; after `stop` no thread of ours is left."""
+
+    def __init__(self, host: Host, tools: Tools) -> None:
+        self._host = host
+        self._tools = tools
+        # Guards what follows; held for a few lines without I/O.
+        self._lock = threading.Lock()
+        self._running = False
+        self._agent: RunningAgent | None = None
+        self._config: AgentConfig | None = None
+        self._translator: Translator | None = None
+        self._errand: Worker | None = None
+        self._busy: str | None = None
+        self._again = False
+        self._said: tuple[bool, str] | None = None
+        """The outcome of the last errand that a person asked for: whether it went well, and in words."""
+        self._trouble: str | None = None
+        self._first = True
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Returns at once; the agent comes up on an errand."""
+        with self._lock:
+            if self._running:
+                return
+            self._running = True
+        self.reconfigure()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ends everything of ours within about `seconds`; safe to call twice."""
+        with self._lock:
+            self._running = False
+            errand, self._errand = self._errand, None
+            agent = self._take_agent()
+        if errand is not None:
+            errand.stop()
+        if agent is not None:
+            agent.stop(seconds)
+        if errand is not None and not errand.join(seconds):
+            _log.warning("the Obico settings are still waiting for the network; their thread ends with the answer")
+
+    def _take_agent(self) -> RunningAgent | None:
+        agent, self._agent = self._agent, None
+        self._translator, self._config = None, None
+        return agent
+
+    def reconfigure(self) -> None:
+        """The settings may have changed: bring the agent in line with them. Returns at once."""
+        with contextlib.suppress(Rejected):
+            self._start_errand("starting", lambda: None)
+
+    # --- what OctoPrint tells ---
+
+    def post(self, event: HostEvent) -> None:
+        agent = self._agent
+        if agent is not None:
+            agent.post(event)
+
+    def event(self, name: str, payload: Mapping[str, Any]) -> None:
+        translator = self._translator
+        if translator is not None:
+            translator.event(name, payload)
+
+    def reading(self, reading: Callable[[], Reading]) -> None:
+        """`reading` is called only if somebody wants to know."""
+        translator = self._translator
+        if translator is not None:
+            translator.reading(reading())
+
+    def tell_facts(self) -> None:
+        """The slow-moving facts may have changed."""
+        config = self._config
+        if config is not None:
+            self.post(SettingsReported(self._host.facts(config), self._tools.clock.now()))
+
+    @property
+    def current(self) -> tuple[int, str] | None:
+        """ts and file name of the print under way, if an agent watches it."""
+        translator = self._translator
+        return None if translator is None else translator.current
+
+    # --- what a person asks for; each returns at once and raises AgentError in words ---
+
+    def link(self, server: object, code: object) -> None:
+        address = server_url(str(server or ""))
+        digits = settings.six_digits(code)
+
+        def work() -> str:
+            linked = self._tools.verify_code(address, digits)
+            self._host.save({"endpoint_prefix": address, settings.TOKEN_KEY: linked.token})
+            return f"Linked to {address}" + (f" as “{linked.printer_name}”." if linked.printer_name else ".")
+
+        self._start_errand("linking", work)
+
+    def unlink(self) -> None:
+        def work() -> str:
+            self._host.save({settings.TOKEN_KEY: ""})
+            return "Unlinked. The printer may still be listed on the server; remove it there."
+
+        self._start_errand("unlinking", work)
+
+    def change_camera(self, name: str, *, verify_tls: bool | None, primary: bool) -> None:
+        chosen, cameras = self._cameras()
+        if name not in {camera.info.name for camera in cameras}:
+            raise Rejected(f"OctoPrint has no camera named {name!r} any more; reload the page")
+        insecure = set(chosen.insecure_cameras)
+        if verify_tls is not None:
+            (insecure.discard if verify_tls else insecure.add)(name)
+        wanted: dict[str, Any] = {"insecure_cameras": sorted(insecure)}
+        if primary:
+            wanted["primary_camera"] = name
+        self._host.save(wanted)
+        self.reconfigure()
+
+    def test_camera(self, name: str) -> None:
+        _, cameras = self._cameras()
+        camera = next((camera for camera in cameras if camera.info.name == name), None)
+        if camera is None:
+            raise Rejected(f"OctoPrint has no camera named {name!r} any more; reload the page")
+        self._start_errand("testing", lambda: f"{name}: {self._tools.test_camera(camera)}")
+
+    def status(self) -> dict[str, Any]:
+        """What the settings page shows; nothing in it is secret."""
+        try:
+            chosen, cameras = self._cameras()
+            server, linked, trouble = chosen.server, chosen.token is not None, self._trouble
+        except ConfigInvalid as error:
+            cameras, server, linked, trouble = (), "", False, str(error)
+        agent = self._agent
+        link = agent.link if agent is not None else None
+        known = agent.cameras if agent is not None else {}
+        with self._lock:
+            busy, said = self._busy, self._said
+        return {
+            "version": self._tools.version,
+            "server": server,
+            "linked": linked,
+            "connected": bool(link and link.connected),
+            "since": link.since if link else None,
+            "reason": trouble or (link.reason if link else None),
+            "needs_person": trouble is not None or bool(link and link.needs_person),
+            "printer_name": link.printer_name if link else None,
+            "server_name": link.server_name if link else None,
+            "queued_events": link.queued_events if link else 0,
+            "busy": busy if busy != "starting" else None,
+            "said": None if said is None else {"ok": said[0], "text": said[1]},
+            "cameras": [_camera(camera, known.get(camera.info.name)) for camera in cameras],
+        }
+
+    # --- errands ---
+
+    def _cameras(self) -> tuple[settings.Preferences, tuple[CameraConfig, ...]]:
+        chosen = settings.preferences(self._host.values())
+        provided, default = self._host.webcams()
+        return chosen, settings.cameras(provided, chosen, default)
+
+    def _start_errand(self, name: str, work: Callable[[], str | None]) -> None:
+        worker = Worker("errand", limit=1)
+        with self._lock:
+            if not self._running:
+                raise Rejected("the Obico plugin is stopping")
+            if self._busy is not None:
+                self._again = True  # what is running looks at the settings once more before it ends
+                raise Rejected(f"one moment, still {self._busy}")
+            self._busy, self._errand = name, worker
+            if name != "starting":
+                self._said = None
+        worker.start()
+        worker.submit(lambda: self._run_errand(name, work, worker))
+
+    def _run_errand(self, name: str, work: Callable[[], str | None], worker: Worker) -> None:
+        said: tuple[bool, str] | None = (False, "A fault in the Obico plugin; see octoprint.log.")
+        try:
+            text = work()
+            said = None if text is None else (True, text)
+        except AgentError as error:
+            said = (False, str(error))
+        finally:
+            if name != "starting":
+                self._said = said
+            self._settle(worker)
+
+    def _settle(self, worker: Worker) -> None:
+        """The end of an errand: the agent follows the settings, as often as they changed meanwhile."""
+        try:
+            while True:
+                with self._lock:
+                    self._again = False
+                self._follow_settings()
+                with self._lock:
+                    if not self._again or worker.stopping.is_set():
+                        self._busy = None
+                        break
+        finally:
+            self._busy = None
+            worker.stop()
+            self._host.changed()
+
+    def _follow_settings(self) -> None:
+        try:
+            chosen, cameras = self._cameras()
+            trouble = None
+        except ConfigInvalid as error:
+            chosen, cameras, trouble = None, (), str(error)
+        if trouble is not None and trouble != self._trouble:
+            _log.error("Obico is not running: %s", trouble)
+        self._trouble = trouble
+        config = None
+        if chosen is not None and chosen.token is not None:
+            config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)
+        if config == self._config:
+            return
+        with self._lock:
+            agent = self._take_agent()
+        if agent is not None:
+            agent.stop(STOP_SECONDS)
+        if config is not None:
+            try:
+                self._start_agent(config)
+            except OSError as error:
+                self._trouble = f"cannot keep its records: {error}"
+                _log.error("Obico is not running: %s", self._trouble)
+
+    def _start_agent(self, config: AgentConfig) -> None:
+        agent = self._tools.build(config, self._on_link_change)
+        translator = Translator(agent.post, self._tools.clock.now)
+        remembered = agent.remembered_print()
+        with self._lock:
+            if not self._running:
+                return
+            first, self._first = self._first, False
+            self._agent, self._config, self._translator = agent, config, translator
+            agent.start()
+        translator.begin(remembered, self._host.reading(), RESTARTED if first else _WAS_OFF)
+        self.tell_facts()
+        _log.info("watching for %s", config.server_url)
+
+    def _on_link_change(self, _: LinkState) -> None:
+        self._host.changed()
+
+
+def _camera(camera: CameraConfig, trouble: str | None) -> dict[str, Any]:
+    url = camera.snapshot_url or camera.stream_url or ""
+    return {
+        "name": camera.info.name,
+        "primary": camera.info.primary,
+        "address": shown(url),
+        "secure": url.startswith("https:"),
+        "verify_tls": camera.verify_tls,
+        "trouble": trouble,
+    }
