@@ -339,8 +339,6 @@ def test_a_lost_server_never_looks_live_and_comes_back(
 def test_an_ended_session_leads_to_the_log_in(page: Page, context: BrowserContext) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", name="No printer yet")).to_be_visible()
-    other = context.new_page()
-    other.goto("/")
     cookies = context.cookies()
     context.clear_cookies()
     page.reload()

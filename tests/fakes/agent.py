@@ -13,7 +13,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -141,6 +141,7 @@ class FakeAgent:
         self.received: list[Json] = []  # bounded by the length of a test
         self.closed_with: int | None = None
         self._changed = threading.Condition()
+        self._open = ExitStack()
         self._socket: ClientConnection | None = None
         self._reader: threading.Thread | None = None
 
@@ -166,11 +167,13 @@ class FakeAgent:
 
     def connect(self) -> FakeAgent:
         """Open the socket and wait for the server's first frame."""
-        self._socket = connect(
-            "ws" + self.server.removeprefix("http") + "/ws/dev/",
-            additional_headers={"authorization": f"bearer {self.token}"},
-            open_timeout=10,
-            proxy=None,
+        self._socket = self._open.enter_context(
+            connect(
+                "ws" + self.server.removeprefix("http") + "/ws/dev/",
+                additional_headers={"authorization": f"bearer {self.token}"},
+                open_timeout=10,
+                proxy=None,
+            )
         )
         self.closed_with = None
         self._reader = threading.Thread(target=self._read, args=(self._socket,), name="fake agent", daemon=True)
@@ -180,8 +183,7 @@ class FakeAgent:
 
     def close(self) -> None:
         """Say goodbye as a stopping agent does."""
-        if self._socket is not None:
-            self._socket.close()
+        self._open.close()
         if self._reader is not None:
             self._reader.join(10)
         self._socket = self._reader = None

@@ -56,9 +56,9 @@ function follow(printer) {
   } else if (!seen.has(id)) {
     seen.set(id, "");
   }
-  // An agent without command_ack shows by its state that the command took effect.
+  // An agent without command_ack shows by its state that the command took effect; one with it may add words later.
   const open = store.entry(id).outcome;
-  if (open && open === outcome && !open.final && !last && reached(open.command, state.kind)) {
+  if (open && open === outcome && !open.final && reached(open.command, state.kind)) {
     tell(id, { ...outcomeOf(open.command, { state: "done" }), command: open.command });
   }
 }
@@ -73,41 +73,49 @@ function tell(id, outcome) {
 
 /* ---- the socket ---- */
 
-const socket = new LiveSocket(api.socketAddress("/ws/web/"), {
-  open() {},
-  message(message) {
-    if (Array.isArray(message.printers)) {
-      store.keepOnly(message.printers);
-      if (store.link.state !== "live") {
-        store.linkLive();
-        refreshHistory();
-      }
-    } else if (typeof message.id === "number") {
-      take(message);
-    }
-  },
-  closed(opened) {
-    store.linkLost();
-    if (!opened) checkLogin();
-  },
-  alive: api.health,
-});
+/** Opened once it is known that somebody is logged in; until then there is nothing to hurry or drop. */
+let socket = null;
 
+function connect() {
+  socket = new LiveSocket(api.socketAddress("/ws/web/"), {
+    message(message) {
+      if (Array.isArray(message.printers)) {
+        store.keepOnly(message.printers);
+        if (store.link.state !== "live") {
+          store.linkLive();
+          refreshHistory();
+        }
+      } else {
+        take(message);
+      }
+    },
+    closed(opened) {
+      store.linkLost();
+      if (!opened) checkLogin();
+    },
+    alive: api.health,
+  });
+}
+
+/** False when the browser is on its way to another page. A server that is away counts as true: the socket tries on. */
 async function checkLogin() {
   let state;
   try {
     state = await api.authState();
   } catch {
-    return; // the server is away: the banner says so
+    return true;
   }
-  if (state.setup_needed) location.replace("/setup");
-  else if (!state.logged_in) location.replace("/login");
-  else setText(document.getElementById("who"), state.user?.name ?? "");
+  if (state.setup_needed || !state.logged_in) {
+    location.replace(state.setup_needed ? "/setup" : "/login");
+    return false;
+  }
+  setText(document.getElementById("who"), state.user?.name ?? "");
+  return true;
 }
 
-addEventListener("online", () => socket.hurry());
-addEventListener("offline", () => socket.drop());
-document.addEventListener("visibilitychange", () => document.hidden || socket.hurry());
+addEventListener("online", () => socket?.hurry());
+addEventListener("offline", () => socket?.drop());
+document.addEventListener("visibilitychange", () => document.hidden || socket?.hurry());
 
 /* ---- history ---- */
 
@@ -203,7 +211,7 @@ function notice(words) {
 
 /* ---- drawing ---- */
 
-const banner = new Banner(() => socket.hurry());
+const banner = new Banner(() => socket?.hurry());
 const prints = new Prints();
 document.getElementById("banner").append(banner.node);
 document.getElementById("history").append(prints.node);
@@ -228,7 +236,7 @@ function draw() {
   const live = store.link.state === "live";
   document.body.dataset.link = store.link.state;
   show(empty, live && ids.length === 0);
-  banner.update(store, socket.retryAt);
+  banner.update(store, socket?.retryAt ?? null);
   prints.update(store);
   setText(summary, summarise(ids, live));
 }
@@ -266,5 +274,5 @@ document.getElementById("logout").addEventListener("click", async () => {
   }
 });
 document.getElementById("mark").append(icon("logo"));
-checkLogin();
 draw();
+if (await checkLogin()) connect();

@@ -29,7 +29,7 @@ export class LiveSocket {
   #stopped = false;
 
   /**
-   * on: {open(), message(object), closed(opened), alive(): Promise that rejects when the server is gone}.
+   * on: {message(object), closed(opened), alive(): Promise that rejects when the server is gone}.
    * Connects at once; closed() comes once for every connection that ends or fails.
    */
   constructor(address, on) {
@@ -111,7 +111,6 @@ export class LiveSocket {
       clearTimeout(handshake);
       opened = heard = asked = performance.now();
       this.#checks = setInterval(check, CHECK_EVERY);
-      this.#on.open();
     };
     socket.onmessage = ({ data }) => {
       heard = performance.now();
