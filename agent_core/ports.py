@@ -75,7 +75,11 @@ class HttpRequest:
 
 class Http(Protocol):
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Any answer, whatever its status; redirects are not followed. Raises Unreachable, TlsRefused, ServerTrouble."""
+        """Any answer, whatever its status; no redirect is followed. Raises Unreachable, TlsRefused, ServerTrouble."""
+        ...
+
+    def close(self) -> None:
+        """For good, from any thread: exchanges under way end at once (Unreachable), later ones are refused."""
         ...
 
 
