@@ -1,0 +1,188 @@
+"""What is told to the server survives crashes, full disks and damaged files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent_core import outbox as module
+from agent_core.database import FILE_NAME, Database
+from agent_core.outbox import Entry, Outbox
+
+
+def ids(outbox: Outbox, limit: int = 5000) -> list[str]:
+    return [entry.id for entry in outbox.waiting(limit)]
+
+
+def entries(*names: str) -> list[Entry]:
+    return [Entry(name, f'{{"frame":"{name}"}}') for name in names]
+
+
+def test_events_wait_in_order_over_a_restart(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    outbox.append(entries("a", "b"))
+    outbox.append(entries("c"))
+    database.close()
+    again = Outbox(Database(str(tmp_path)))
+    assert len(again) == 3
+    assert again.waiting(2) == entries("a", "b")
+    assert again.waiting(2, frozenset({"a", "c"})) == entries("b")
+    again.remove(("a", "unknown"))
+    assert ids(again) == ["b", "c"]
+
+
+def test_nothing_is_lost_by_a_kill(tmp_path: Path) -> None:
+    """The file is read by a second connection while the first one never closes: what a kill leaves behind."""
+    outbox = Outbox(Database(str(tmp_path)))
+    outbox.append(entries("a"))
+    with sqlite3.connect(tmp_path / FILE_NAME) as other:
+        assert other.execute("SELECT id FROM events").fetchall() == [("a",)]
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_an_event_and_its_record_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+
+    def bug() -> None:
+        database.save("print", {"ts": 1})
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        outbox.append(entries("a"), bug)
+    assert len(outbox) == 0
+    assert database.load("print") is None
+    outbox.append(entries("a"), lambda: database.save("print", {"ts": 1}))
+    assert database.load("print") == {"ts": 1}
+
+
+def test_the_outbox_is_bounded_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LIMIT", 3)
+    outbox = Outbox(Database(str(tmp_path)))
+    with caplog.at_level(logging.ERROR):
+        for name in "abcde":
+            outbox.append(entries(name))
+    assert ids(outbox) == ["c", "d", "e"]
+    assert "oldest" in caplog.text
+
+
+def test_a_full_disk_keeps_events_in_memory_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    outbox.append(entries("a"))
+    with database.transaction() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+    big = [Entry(f"big{number}", "x" * 100_000) for number in range(3)]
+    with caplog.at_level(logging.ERROR):
+        for entry in big:
+            outbox.append([entry])
+    assert ids(outbox) == ["a", "big0", "big1", "big2"]
+    assert caplog.text.count("free some space") == 1
+    outbox.remove(("big1",))
+    assert ids(outbox) == ["a", "big0", "big2"]
+    assert len(outbox) == 3
+
+
+def test_memory_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEMORY_LIMIT", 2)
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    database.close()
+    for name in "abc":
+        outbox.append(entries(name))
+    assert ids(outbox) == ["b", "c"]
+
+
+def test_an_event_that_cannot_be_struck_off_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    outbox.append(entries("a"))
+    database.close()
+    with caplog.at_level(logging.WARNING):
+        outbox.remove(("a",))
+    assert "struck off" in caplog.text
+
+
+@pytest.mark.parametrize("rubbish", [b"this is no database at all, but a text of some length", b"\0" * 8192])
+def test_a_damaged_file_is_put_aside_and_said(
+    tmp_path: Path, rubbish: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE_NAME).write_bytes(rubbish)
+    with caplog.at_level(logging.ERROR):
+        outbox = Outbox(Database(str(tmp_path)))
+    outbox.append(entries("a"))
+    assert ids(outbox) == ["a"]
+    assert "damaged" in caplog.text
+    assert [path.read_bytes() for path in tmp_path.glob("*.damaged-*") if path.stat().st_size] == [rubbish]
+
+
+def test_a_damaged_page_in_the_middle_is_found_at_start(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    Outbox(database).append([Entry(str(number), "x" * 3000) for number in range(50)])
+    database.close()
+    path = tmp_path / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 9] = b"\xff" * (4096 * 6)
+    path.write_bytes(content)
+    assert len(Outbox(Database(str(tmp_path)))) == 0
+
+
+def test_a_folder_that_cannot_be_used_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        Database(str(tmp_path / "file" / "folder"))
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(OSError, match="cannot use"):
+        Database(str(tmp_path))
+
+
+def test_records(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    assert database.load("pause") is None
+    database.save("pause", {"retract": 6.5})
+    database.save("pause", {"retract": 1.5})
+    assert database.load("pause") == {"retract": 1.5}
+    database.remove("pause")
+    database.remove("pause")
+    assert database.load("pause") is None
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO records VALUES ('bad', 'not json'), ('list', '[1]')")
+    assert database.load("bad") is None
+    assert database.load("list") is None
+    database.close()
+    database.close()
+    assert database.load("pause") is None
+    with pytest.raises(OSError, match="closed"):
+        database.save("pause", {})
+
+
+def test_a_record_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    with database.transaction() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(OSError, match="full"):
+        database.save("pause", {"x": "y" * 100_000})
+    database.save("pause", {"x": 1})
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    Database(str(tmp_path / "new")).save("a", {})
+    assert os.stat(tmp_path / "new" / FILE_NAME).st_mode & 0o077 == 0  # noqa: PTH116 - the mode bits are the point
+
+
+def test_reading_a_broken_database_gives_nothing_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(str(tmp_path))
+    with caplog.at_level(logging.ERROR):
+        assert database.read("SELECT nonsense FROM nowhere") == []
+    assert "cannot read" in caplog.text
