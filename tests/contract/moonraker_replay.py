@@ -1,0 +1,163 @@
+"""Feeds a recording of a websocket client of Moonraker to the Translator, as the connection would."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent_core.model import (
+    ActivePrint,
+    AlertRaised,
+    HostEvent,
+    NothingPrints,
+    PrintBegan,
+    PrintEnded,
+    PrinterReported,
+    PrinterUnknown,
+    PrintFound,
+    PrintPaused,
+    PrintResumed,
+)
+from moonraker_obico.history import HistoryJob, read_job, read_jobs
+from moonraker_obico.translate import Klippy, Translator, Want
+
+RECORDINGS = Path(__file__).parent.parent / "data" / "recordings" / "moonraker"
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        for line in file:
+            yield json.loads(line)
+
+
+@dataclass
+class Replay:
+    """The events of one recording; `told` shortens them to words, leaving out reports that change nothing."""
+
+    path: Path
+    remembered: ActivePrint | None = None
+    events: list[tuple[float, HostEvent]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    jobs: list[HistoryJob] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.translator = Translator(self.remembered)
+        self.base = self._base()
+        self._methods: dict[int, tuple[str, dict[str, Any]]] = {}
+        self._last_phase = ""
+
+    def run(self) -> Replay:
+        for line in lines(self.path):
+            self._tick_until(self.base + line["t"])
+            self._line(line)
+        self._tick_until(self.base + line["t"] + 12.0)
+        return self
+
+    def _base(self) -> float:
+        """Unix time of t = 0, from the first history entry that was announced."""
+        for line in lines(self.path):
+            if isinstance(line["frame"], dict) and line["frame"].get("method") == "notify_history_changed":
+                job = line["frame"]["params"][0]["job"]
+                return float((job["end_time"] or job["start_time"]) - line["t"])
+        return 1795197000.0
+
+    def _tick_until(self, now: float) -> None:
+        while (due := self.translator.due()) is not None and due <= now:
+            self._post(self.translator.tick(due), due)
+
+    def _line(self, line: dict[str, Any]) -> None:
+        frame, now = line["frame"], self.base + line["t"]
+        if line["via"] != "ws":
+            return
+        if line["dir"] == "send":
+            self._methods[frame.get("id", -1)] = (frame["method"], frame.get("params") or {})
+        elif "__closed" in frame:
+            self._post(self.translator.socket_lost("Moonraker is away", now), now)
+        elif "method" in frame:
+            self._notification(frame["method"], frame.get("params") or [], now)
+        elif "id" in frame and "result" in frame:
+            self._answer(*self._methods.get(frame["id"], ("", {})), frame["result"], now)
+
+    def _notification(self, method: str, params: list[Any], now: float) -> None:
+        translator = self.translator
+        if method == "notify_status_update":
+            self._post(translator.status_changed(params[0], now), now)
+        elif method == "notify_gcode_response":
+            self._post(translator.gcode_line(params[0], now), now)
+        elif method == "notify_history_changed":
+            job = read_job(params[0]["job"])
+            assert job is not None
+            if params[0]["action"] == "added":
+                self.jobs.insert(0, job)
+            elif self.jobs and self.jobs[0].ts == job.ts:
+                self.jobs[0] = job
+            self._post(translator.history_changed(params[0]["action"], job, now), now)
+        elif method == "notify_klippy_disconnected":
+            self._post(translator.klippy_changed(Klippy.DISCONNECTED, None, now), now)
+        elif method == "notify_klippy_shutdown":
+            self._post(translator.klippy_changed(Klippy.SHUTDOWN, None, now), now)
+        elif method == "notify_klippy_ready":
+            self._post(translator.klippy_changed(Klippy.READY, None, now), now)
+
+    def _answer(self, method: str, params: dict[str, Any], result: Any, now: float) -> None:
+        translator = self.translator
+        if method == "server.info":
+            self._post(translator.klippy_changed(Klippy(result["klippy_state"]), None, now), now)
+        elif method == "printer.info":
+            state = Klippy(result["state"])
+            if state is not Klippy.READY:
+                self._post(translator.klippy_changed(state, result["state_message"], now), now)
+        elif method == "printer.objects.subscribe" and "webhooks" in (params.get("objects") or {}):
+            webhooks = result["status"]["webhooks"]
+            if webhooks["state"] == "error":
+                self._post(translator.klippy_changed(Klippy.ERROR, webhooks["state_message"], now), now)
+            elif len(params["objects"]) > 4:
+                translator.klippy_changed(Klippy.READY, None, now)
+                self._post(translator.subscribed(result["status"], now), now)
+        elif method == "server.history.list":
+            self.jobs = read_jobs(result) or self.jobs
+
+    def _post(self, events: list[HostEvent], now: float) -> None:
+        for event in events:
+            self.events.append((now - self.base, event))
+            self._tell(event)
+        for want in self.translator.take_wants():
+            if want is Want.HISTORY:
+                self._post(self.translator.history_listed(list(self.jobs), now), now)
+            elif want is Want.METADATA:
+                known = [job.metadata for job in self.jobs if job.filename == self.translator.wanted_file]
+                self.translator.metadata(self.translator.wanted_file, known[0] if known else None)
+            elif want is Want.DIAMETER:
+                self.translator.filament_diameter(1.75)
+
+    def _tell(self, event: HostEvent) -> None:
+        match event:
+            case PrinterReported():
+                phase = event.report.text or event.report.phase.value
+                if phase != self._last_phase:
+                    self.told.append(f"state {phase}" + (f": {event.report.error}" if event.report.error else ""))
+                self._last_phase = phase
+            case PrinterUnknown():
+                if self._last_phase != "unknown":
+                    self.told.append("state unknown")
+                self._last_phase = "unknown"
+            case PrintBegan():
+                self.told.append(f"began {event.filename}")
+            case PrintFound():
+                self.told.append(f"found {event.filename}" + (" paused" if event.paused else ""))
+            case PrintPaused():
+                self.told.append("paused")
+            case PrintResumed():
+                self.told.append("resumed")
+            case PrintEnded():
+                self.told.append(f"ended {event.outcome.value}" + (f": {event.reason}" if event.reason else ""))
+            case NothingPrints():
+                self.told.append("nothing prints")
+            case AlertRaised():
+                self.told.append(f"alert: {event.text}")
+            case _:
+                self.told.append(type(event).__name__)
