@@ -30,7 +30,13 @@ ARGS = [
 OWNER = "ada"
 PASSWORD = "three quiet words"
 # What the browser itself writes to the console for each attempt while the server is away.
-NETWORK_NOISE = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket connection")
+NETWORK_NOISE = (
+    "ERR_INTERNET_DISCONNECTED",
+    "ERR_CONNECTION_REFUSED",
+    "ERR_CONNECTION_RESET",
+    "ERR_EMPTY_RESPONSE",
+    "WebSocket connection",
+)
 
 expect.set_options(timeout=15_000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,15 @@ class ServerProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = self._reader = None
+
+    def freeze(self) -> None:
+        """Make it silent without closing anything, as a pulled cable would."""
+        assert self._process is not None, "start first"
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None, "start first"
+        self._process.send_signal(signal.SIGCONT)
 
     def wait_for_setup_link(self, timeout: float = 10) -> str:
         """The first-run link that the server printed.

@@ -323,6 +323,7 @@ def test_a_lost_server_never_looks_live_and_comes_back(
     expect(shown.locator(".since")).to_contain_text("Not live: as of ")
     expect(shown.get_by_role("button", name="Pause the print")).to_be_disabled()
     expect(page.locator("#summary")).to_have_text("Not live")
+    assert page.evaluate(_LOW_CONTRAST) == []
 
     server.start()
     page.get_by_role("button", name="Try now").click()
@@ -334,6 +335,31 @@ def test_a_lost_server_never_looks_live_and_comes_back(
     expect(shown).to_contain_text("40.0 %")
     expect(shown.get_by_role("button", name="Pause the print")).to_be_enabled()
     agent.close()
+
+
+def test_a_silent_server_is_noticed_too(restartable: tuple[ServerProcess, BrowserContext, Page]) -> None:
+    server, _, page = restartable
+    page.goto("/")
+    expect(page.get_by_role("heading", name="No printer yet")).to_be_visible()
+    server.freeze()
+    try:
+        expect(page.get_by_role("alert")).to_contain_text("Connection to the server lost", timeout=45_000)
+        expect(page.get_by_role("heading", name="No printer yet")).to_be_hidden()
+    finally:
+        server.thaw()
+    expect(page.locator(".banner")).to_be_hidden(timeout=45_000)
+
+
+def test_a_browser_without_network_says_so_at_once(
+    restartable: tuple[ServerProcess, BrowserContext, Page], complaints: Complaints
+) -> None:
+    _, context, page = restartable
+    page.goto("/")
+    expect(page.get_by_role("heading", name="No printer yet")).to_be_visible()
+    context.set_offline(True)
+    expect(page.get_by_role("alert")).to_contain_text("Connection to the server lost")
+    context.set_offline(False)
+    expect(page.locator(".banner")).to_be_hidden()
 
 
 def test_an_ended_session_leads_to_the_log_in(page: Page, context: BrowserContext) -> None:

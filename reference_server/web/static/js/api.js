@@ -1,6 +1,6 @@
 // The server's REST calls that the page makes (docs/server-api.md). Every call has a deadline.
 
-const DEADLINE = 10_000;
+const DEADLINE = 10_000; // ms
 
 /** kind: "network" (no answer), "auth" (log in again), "refused" (the server said no; see detail). */
 export class ApiError extends Error {
@@ -22,7 +22,7 @@ function cookie(name) {
 /** Server clock minus ours in milliseconds, from the last answer's Date header; null before the first. */
 export let skew = null;
 
-async function call(method, path, body) {
+async function call(method, path, body, deadline = DEADLINE) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const csrf = cookie("tsd_csrftoken");
@@ -36,7 +36,7 @@ async function call(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       cache: "no-store",
-      signal: AbortSignal.timeout(DEADLINE),
+      signal: AbortSignal.timeout(deadline),
     });
     const words = await answer.text();
     if ((answer.headers.get("content-type") ?? "").includes("json") && words !== "") content = JSON.parse(words);
@@ -77,7 +77,8 @@ export const linkCodeState = (id) => get(`/api/v1/onetimeverificationcodes/${id}
 
 export const recentPrints = (limit) => get(`/api/v1/prints/?sorting=date_desc&limit=${limit}`);
 export const recentEvents = (limit) => get(`/api/v1/printer_events/?limit=${limit}`);
-export const health = () => get("/healthz");
+/** A sign of life, within 5 s. */
+export const health = () => call("GET", "/healthz", undefined, 5000);
 
 /** The address of a web socket on this server. */
 export function socketAddress(path) {

@@ -238,7 +238,10 @@ function draw() {
   show(empty, live && ids.length === 0);
   banner.update(store, socket?.retryAt ?? null);
   prints.update(store);
-  setText(summary, summarise(ids, live));
+  const words = summarise(ids, live);
+  setText(summary, words);
+  const title = words ? `${words} – Printers` : "Printers";
+  if (document.title !== title) document.title = title;
 }
 
 function summarise(ids, live) {

@@ -5,10 +5,10 @@ const FIRST = 1000;
 const CAP = 30_000;
 const STABLE = 10_000;
 const HANDSHAKE = 10_000;
-// A pulled cable makes no noise. After QUIET without a frame the server is asked over HTTP (its own
-// deadline is 10 s), so a dead link is noticed within about 30 s.
+// A pulled cable makes no noise. After QUIET without a frame the server is asked over HTTP, which has
+// 5 s, so a dead link is noticed within 25 s.
 const CHECK_EVERY = 5000;
-const QUIET = 20_000;
+const QUIET = 15_000;
 // The seat-keeping message of wire-protocol §7; the server answers it after 45 s of silence.
 const ASK_EVERY = 30_000;
 

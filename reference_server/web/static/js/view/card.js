@@ -17,6 +17,8 @@ const EVENT_WORDS = {
 };
 // Longer than two picture intervals of an agent that prints unwatched (120 s).
 const OLD_PICTURE = 300;
+// A picture that did not load is asked for again after this long (ms).
+const RETRY_PICTURE = 20_000;
 // An unconfirmed command holds its button this long (ms); the agent moves nothing twice anyway.
 const REPEAT_AFTER = 60_000;
 
@@ -255,6 +257,7 @@ export class Card {
     } catch {
       if (this.#loading !== key) return;
       this.#failed = key;
+      setTimeout(() => (this.#failed = null), RETRY_PICTURE);
       setText(this.noPictureText, "The picture cannot be shown");
       this.#loading = null;
       return;

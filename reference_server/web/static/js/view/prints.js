@@ -46,8 +46,9 @@ export class Prints {
 
   update(store) {
     const { prints } = store;
-    show(this.node, prints !== null);
-    if (prints === null) return;
+    const nothing = prints === null || (prints.length === 0 && store.ids().length === 0);
+    show(this.node, !nothing);
+    if (nothing) return;
     show(this.table, prints.length > 0);
     show(this.empty, prints.length === 0);
     const now = store.serverNow();
