@@ -1,0 +1,76 @@
+"""The first frame of a stream, however its pieces arrive."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_core.features.mjpeg import FirstFrame, is_stream
+from tests.fakes.pictures import jpeg, mjpeg_part
+
+HEADERS = {"content-type": "multipart/x-mixed-replace; boundary=frame"}
+PICTURE = jpeg(filler=4000)
+
+
+def _first(stream: bytes, sizes: list[int]) -> tuple[bool, bytes, int]:
+    """Whether a frame was found, the frame, and how much was read."""
+    reader, body, at = FirstFrame(), bytearray(), 0
+    for size in [*sizes, len(stream)]:
+        body += stream[at : at + size]
+        at = len(body)
+        if reader(HEADERS, body):
+            return True, reader.frame(bytes(body)), at
+    return False, reader.frame(bytes(body)), at
+
+
+@given(
+    sizes=st.lists(st.integers(1, 700), max_size=40),
+    length=st.booleans(),
+    end=st.sampled_from(["\r\n", "\n"]),
+    before=st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]),
+)
+def test_any_pieces(sizes: list[int], length: bool, end: str, before: bytes) -> None:
+    part = mjpeg_part(PICTURE, length=length, end=end)
+    found, frame, _ = _first(before + part + part, sizes)
+    assert found
+    assert frame.rstrip(b"\r") == PICTURE
+
+
+def test_no_more_is_read_than_needed() -> None:
+    part = mjpeg_part(PICTURE)
+    found, frame, read = _first(part * 50, [1000] * 200)
+    assert found
+    assert frame == PICTURE
+    assert read < len(part) + 1000
+
+
+def test_dashes_of_the_delimiter_come_from_the_body() -> None:
+    found, frame, _ = _first(mjpeg_part(PICTURE, "--odd", length=False) * 2, [10])
+    assert found
+    assert frame.rstrip(b"\r") == PICTURE
+
+
+def test_a_stream_that_ends_early() -> None:
+    assert _first(b"--frame\r\nContent-Type: image/jpeg", [])[:2] == (False, b"")
+    assert _first(b"nothing", [])[:2] == (False, b"")
+    found, frame, _ = _first(mjpeg_part(PICTURE, length=False)[:-100], [])
+    assert not found
+    assert PICTURE.startswith(frame)
+    found, frame, _ = _first(mjpeg_part(PICTURE)[:-100], [])
+    assert not found
+    assert PICTURE.startswith(frame)
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "text/html", ""])
+def test_anything_else_is_read_to_its_end(kind: str) -> None:
+    headers = {"content-type": kind}
+    assert not is_stream(headers)
+    assert not FirstFrame()(headers, bytearray(mjpeg_part(PICTURE) * 2))
+
+
+@given(st.binary(max_size=400), st.integers(1, 50))
+def test_rubbish_does_no_harm(data: bytes, size: int) -> None:
+    found, frame, _ = _first(data, [size] * 20)
+    assert isinstance(found, bool)
+    assert len(frame) <= len(data)
