@@ -103,6 +103,18 @@ class Snapshots:
             self._turns = cadence.boosted(self._turns, self._clock.monotonic())
         self.worker.wake()
 
+    def set_cameras(self, cameras: Sequence[CameraConfig]) -> bool:
+        """Other cameras from the next turn on (a host that learns of them later); False if it cannot be taken now."""
+
+        def take() -> None:
+            fetchers = [HttpCamera(each, self._http, monotonic=self._clock.monotonic) for each in cameras]
+            self._cameras = list(zip(cameras, fetchers, strict=True))
+            self._order = _primary_first(cameras)
+            self._health = [Health() for _ in self._cameras]
+            self._queue.clear()
+
+        return self.worker.submit(take)
+
     def submit(self, task: Task) -> bool:
         """Runs an HTTP call on the snapshots thread, between two pictures; False if it cannot be taken."""
         return self.worker.submit(task)
