@@ -52,7 +52,12 @@ class PauseRecord:
     """Those that we switch off, and thus those that we may switch on again."""
     idle_timeout: float | None = None
     """Klipper's own idle_timeout in s, to be put back; None: not touched."""
+    idle_prolonged: float = 0.0
+    """What we set it to, s; if another value is in force later, somebody else has set it and it is left alone."""
     idle_set_at: float = 0.0
+    warm_since: float = 0.0
+    """From when the user's own idle_timeout counts for heaters that are still on."""
+    cooled: bool = False
     homing_alerted: bool = False
     e_value: float = 0.0
     """OctoPrint: the number after E that retracts `retract` mm at `flow` percent."""
@@ -112,6 +117,9 @@ class PauseRecord:
                 heaters_off=tuple(_heater(each) for each in _texts(wire["heaters_off"])),
                 idle_timeout=_optional(wire["idle_timeout"], 0.0, 1e9),
                 idle_set_at=_number(wire["idle_set_at"], 0.0, 1e12),
+                idle_prolonged=_number(wire["idle_prolonged"], 0.0, 1e9),
+                warm_since=_number(wire["warm_since"], 0.0, 1e12),
+                cooled=_flag(wire["cooled"]),
                 homing_alerted=_flag(wire["homing_alerted"]),
                 e_value=_number(wire["e_value"], 0.0, 5000.0),
                 flow=_number(wire["flow"], 1.0, 1000.0),
