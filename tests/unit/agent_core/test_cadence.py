@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,5 +106,5 @@ def test_never_more_often_than_allowed(steps: list[tuple[float, bool, bool, bool
         if begin is not None and begin <= now:
             turns, shots = cadence.turn(turns, (0,), now)
             (boosts if shots[0].boosted else regular).append(now)
-    assert all(later - earlier >= 10.0 for earlier, later in zip(regular, regular[1:], strict=False))
-    assert all(later - earlier >= cadence.BOOST_GAP - 1e-6 for earlier, later in zip(boosts, boosts[1:], strict=False))
+    assert all(later - earlier >= 10.0 for earlier, later in pairwise(regular))
+    assert all(later - earlier >= cadence.BOOST_GAP - 1e-6 for earlier, later in pairwise(boosts))

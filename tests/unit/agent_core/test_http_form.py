@@ -75,9 +75,8 @@ def test_bodies() -> None:
 
 
 def test_multipart_is_read_back_by_another_parser() -> None:
-    request = HttpRequest(
-        "POST", "http://h", form={"camera_name": 'Düse "1"'}, files={"pic": Upload("p.jpg", b"\xff\xd8\r\n--x\0", "image/jpeg")}
-    )  # fmt: skip
+    picture = Upload("p.jpg", b"\xff\xd8\r\n--x\0", "image/jpeg")
+    request = HttpRequest("POST", "http://h", form={"camera_name": 'Düse "1"'}, files={"pic": picture})
     body = http_form.body(request, "abcdef")
     assert body.size == sum(len(piece) for piece in body.pieces)
     parts = _parts(body)
