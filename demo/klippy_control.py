@@ -269,7 +269,7 @@ class StandinProcess:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def __enter__(self) -> StandinProcess:
+    def __enter__(self) -> StandinProcess:  # noqa: PYI034 - Self is not in Python 3.10
         self.start()
         return self
 

@@ -220,15 +220,18 @@ class Host:
     def locked(self) -> bool:
         return self._current is not None or bool(self._waiting)
 
-    def poll(self) -> float | None:
-        """Do what is due. Returns the monotonic time at which to come again, None if only a request can wake us."""
+    def poll(self, max_steps: int = MAX_STEPS) -> float | None:
+        """Do what is due, at most `max_steps` pieces of G-code.
+
+        Returns the monotonic time at which to come again, None if only a request can wake us.
+        """
         self._run_timers()
         if self.online:
             self._idle()
         steps = 0
-        while self.online and steps < MAX_STEPS and self._step():
+        while self.online and steps < max_steps and self._step():
             steps += 1
-        if steps >= MAX_STEPS:
+        if steps >= max_steps:
             return self.clock()
         dues = list(self._timers.values())
         if self._current is not None:

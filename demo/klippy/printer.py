@@ -33,7 +33,7 @@ class Physical:
 def new_physical(speed: float) -> Physical:
     """Heaters as fast as in the recordings: 6 °C/s and 3 °C/s at speed 1."""
     return Physical(
-        Heater("extruder", 6.0, 58.0, 280.0, speed),
+        Heater("extruder", 6.0, 38.0, 280.0, speed),
         Heater("heater_bed", 3.0, 127.0, 130.0, speed),
     )
 
