@@ -50,6 +50,12 @@ class Printers:
             found = tx.printers.of_user(user.id)
             return [tx.printers.record(printer) for printer in found if archived or printer.archived_at is None]
 
+    def all_of(self, user_id: int) -> Sequence[PrinterRecord]:
+        """What a page shows: without the archived ones."""
+        with self._store.read() as tx:
+            found = tx.printers.of_user(user_id)
+            return [tx.printers.record(printer) for printer in found if printer.archived_at is None]
+
     def get(self, user: User, printer_id: int) -> PrinterRecord:
         with self._store.read() as tx:
             return tx.printers.record(owned(tx, user, printer_id))

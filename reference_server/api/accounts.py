@@ -1,0 +1,99 @@
+"""First run, log-in, log-out, API keys (docs/server-api.md)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from reference_server.api.auth import (
+    SESSION_COOKIE,
+    Id,
+    Services,
+    User_,
+    check_origin,
+    clear_session,
+    identify,
+    set_session,
+)
+from reference_server.api.bodies import json_object, text
+from reference_server.api.context import Context, caller_address
+from reference_server.api.obico.views import Views
+from reference_server.api.responses import Json, empty
+from reference_server.services.accounts import LoggedIn
+from reference_server.services.errors import Unauthenticated
+
+router = APIRouter(prefix="/api/v1", tags=["accounts"])
+
+
+@router.get("/auth/state/")
+async def state(request: Request, context: Services) -> Response:
+    """What the page needs to know first; no credentials needed."""
+    try:
+        user = (await identify(request)).user
+    except Unauthenticated:
+        user = None
+    needed = user is None and await run_in_threadpool(context.accounts.setup_needed)
+    shown = Views.user(user) if user is not None else None
+    return Json({"setup_needed": needed, "logged_in": user is not None, "user": shown})
+
+
+@router.post("/auth/setup/")
+async def setup(request: Request, context: Services) -> Response:
+    check_origin(context, request)
+    body = await json_object(request)
+    token, name, password, email = (text(body, field) for field in ("token", "name", "password", "email"))
+    address = caller_address(request)
+    found = await run_in_threadpool(context.accounts.finish_setup, token, name, password, email, address)
+    return _logged_in(request, context, found)
+
+
+@router.post("/auth/login/")
+async def log_in(request: Request, context: Services) -> Response:
+    check_origin(context, request)
+    body = await json_object(request)
+    name, password = text(body, "name"), text(body, "password")
+    found = await run_in_threadpool(context.accounts.log_in, name, password, caller_address(request))
+    return _logged_in(request, context, found)
+
+
+def _logged_in(request: Request, context: Context, found: LoggedIn) -> Response:
+    answer = Json({})
+    token = set_session(context, request, answer, found.session_token)
+    answer.body = answer.render({"user": Views.user(found.user), "csrf_token": token})
+    answer.headers["content-length"] = str(len(answer.body))
+    return answer
+
+
+@router.post("/auth/logout/")
+async def log_out(request: Request, context: Services, caller: User_) -> Response:
+    session = request.cookies.get(SESSION_COOKIE)
+    if caller.by_cookie and session:
+        await run_in_threadpool(context.accounts.log_out, session)
+    answer = empty(204)
+    clear_session(answer)
+    return answer
+
+
+@router.get("/users/me/")
+async def me(caller: User_) -> Response:
+    return Json(Views.user(caller.user))
+
+
+@router.get("/api_keys/")
+async def api_keys(context: Services, caller: User_) -> Response:
+    keys = await run_in_threadpool(context.accounts.api_keys, caller.user)
+    return Json([Views.api_key(key) for key in keys])
+
+
+@router.post("/api_keys/")
+async def create_api_key(request: Request, context: Services, caller: User_) -> Response:
+    name = text(await json_object(request), "name")
+    key, secret = await run_in_threadpool(context.accounts.create_api_key, caller.user, name)
+    return Json({**Views.api_key(key), "key": secret}, status_code=201)
+
+
+@router.delete("/api_keys/{key_id}/")
+async def revoke_api_key(key_id: Id, context: Services, caller: User_) -> Response:
+    await run_in_threadpool(context.accounts.revoke_api_key, caller.user, key_id)
+    return empty(204)

@@ -1,0 +1,62 @@
+"""Agents that have no token yet (wire-protocol.md §2)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from reference_server.api.auth import Services
+from reference_server.api.bodies import json_object
+from reference_server.api.context import caller_address
+from reference_server.api.responses import Json
+from reference_server.services.errors import Invalid
+from reference_server.services.throttle import address_key
+
+router = APIRouter(prefix="/api/v1/octo", tags=["agent"])
+
+CODE_LIMIT = 64
+
+
+@router.api_route("/verify/", methods=["GET", "POST"])
+async def verify(request: Request, context: Services) -> Response:
+    """Hand in a six-digit code, in the query string; the answer holds the printer with its token."""
+    address = caller_address(request)
+    context.anonymous_throttle.take(address_key(address))
+    code = request.query_params.get("code")
+    problem = None
+    if code is None:
+        problem = "This field may not be null."
+    elif not code.strip():
+        problem = "This field may not be blank."
+    elif len(code) > CODE_LIMIT:
+        problem = f"Ensure this field has no more than {CODE_LIMIT} characters."
+    if problem is not None or code is None:
+        return Json({"code": [problem]}, status_code=400)
+    linked = await run_in_threadpool(context.linking.verify, code.strip(), address)
+    printer_id = linked.record.printer.id
+    if linked.relinked:
+        context.hub.drop_agent(printer_id, "the printer was linked anew: the token has changed")
+        live = context.hub.update(linked.record)
+    else:
+        live = context.hub.live.put(linked.record)
+        await announce(context, linked.record.printer.user_id)
+    views = context.views(request)
+    return Json(views.code(linked.code, views.printer(linked.record, live, token=True)))
+
+
+async def announce(context: Services, user_id: int) -> None:
+    """Tell the user's open pages which printers there are now."""
+    records = await run_in_threadpool(context.printers.all_of, user_id)
+    context.hub.printers_changed(user_id, [context.hub.live.put(record) for record in records])
+
+
+@router.post("/unlinked/")
+async def unlinked(request: Request, context: Services) -> Response:
+    """An agent that waits to be linked announces itself. Nothing is waiting for it yet: discovery comes later."""
+    context.anonymous_throttle.take(address_key(caller_address(request)))
+    body = await json_object(request)
+    missing = [name for name in ("host_or_ip", "device_id") if not isinstance(body.get(name), str) or not body[name]]
+    if missing:
+        raise Invalid(f"{', '.join(missing)}: needed", {name: ["This field is required."] for name in missing})
+    return Json({"messages": []})

@@ -1,0 +1,138 @@
+"""Who is asking? Session cookie, API key, or a printer's token. CSRF rules for cookies (docs/decisions-server.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from reference_server.api.context import Context, context_of
+from reference_server.services.errors import Forbidden, ServiceError, Unauthenticated
+from reference_server.services.model import PrinterRecord, User
+
+SESSION_COOKIE = "tsd_sessionid"
+CSRF_COOKIE = "tsd_csrftoken"
+CSRF_HEADER = "x-csrftoken"
+SESSION_SECONDS = 60 * 24 * 3600
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LONGEST = 200  # characters of a credential worth hashing
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A logged-in person (`by_cookie`) or a program with a key."""
+
+    user: User
+    by_cookie: bool
+
+    @property
+    def initiator(self) -> str:
+        """Who a command comes from, in the protocol's words (§3.5)."""
+        return "web" if self.by_cookie else "api"
+
+
+class AgentRefused(ServiceError):
+    """An agent's token is missing or wrong; the body is exactly the public server's (§1)."""
+
+    def __init__(self, body: dict[str, str]) -> None:
+        super().__init__("agent refused")
+        self.body = body
+
+
+def csrf_token(context: Context, session_token: str) -> str:
+    """Tied to the session: nothing to store, and useless with any other."""
+    return hmac.new(context.csrf_key, session_token.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def set_session(context: Context, connection: HTTPConnection, response: Response, session_token: str) -> str:
+    """Set both cookies; the CSRF token."""
+    token = csrf_token(context, session_token)
+    secure = context.base(connection).startswith("https:")
+    response.set_cookie(
+        SESSION_COOKIE, session_token, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure
+    )
+    response.set_cookie(CSRF_COOKIE, token, max_age=SESSION_SECONDS, samesite="lax", secure=secure)
+    return token
+
+
+def clear_session(response: Response) -> None:
+    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
+    response.delete_cookie(CSRF_COOKIE, samesite="lax")
+
+
+def check_origin(context: Context, connection: HTTPConnection) -> None:
+    """A browser says where a request comes from: it must be this server. Raises Forbidden."""
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None and site not in {"same-origin", "none"}:
+        raise Forbidden("This request came from another site.")
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return
+    host = urlsplit(origin).netloc.lower()
+    allowed = {connection.headers.get("host", "").lower(), urlsplit(context.base(connection)).netloc.lower()}
+    if not host or host not in allowed:
+        raise Forbidden("This request came from another site.")
+
+
+def _key_of(connection: HTTPConnection) -> str | None:
+    keyword, _, value = connection.headers.get("authorization", "").partition(" ")
+    if keyword.lower() == "bearer" and value.strip():
+        return value.strip()[:_LONGEST]
+    return connection.headers.get("x-api-key", "").strip()[:_LONGEST] or None
+
+
+async def identify(connection: HTTPConnection) -> Caller:
+    """Raises Unauthenticated."""
+    context = context_of(connection)
+    if (key := _key_of(connection)) is not None:
+        return Caller(await run_in_threadpool(context.accounts.user_of_key, key), by_cookie=False)
+    session = connection.cookies.get(SESSION_COOKIE)
+    if not session:
+        raise Unauthenticated("Authentication credentials were not provided.")
+    user, prolonged = await run_in_threadpool(context.accounts.user_of_session, session[:_LONGEST])
+    if prolonged:
+        connection.state.prolonged_session = session
+    return Caller(user, by_cookie=True)
+
+
+async def _caller(request: Request) -> Caller:
+    caller = await identify(request)
+    if caller.by_cookie and request.method not in _SAFE:
+        context = context_of(request)
+        check_origin(context, request)
+        sent = request.headers.get(CSRF_HEADER, "")
+        expected = csrf_token(context, request.cookies.get(SESSION_COOKIE, ""))
+        if not hmac.compare_digest(sent.encode("utf-8", "replace"), expected.encode()):
+            raise Forbidden(f"The header X-CSRFToken must carry the value of the cookie {CSRF_COOKIE}.")
+    return caller
+
+
+User_ = Annotated[Caller, Depends(_caller)]
+"""A route parameter of this type lets only users in."""
+
+
+async def _agent(request: Request) -> PrinterRecord:
+    keyword, _, value = request.headers.get("authorization", "").partition(" ")
+    if keyword.lower() not in {"token", "bearer"} or not value.strip():
+        raise AgentRefused({"detail": "Authentication credentials were not provided."})
+    record = await run_in_threadpool(context_of(request).printers.by_token, value.strip()[:_LONGEST])
+    if record is None:
+        raise AgentRefused({"error": "Invalid or Inactive Token", "is_authenticated": "False"})
+    return record
+
+
+Agent = Annotated[PrinterRecord, Depends(_agent)]
+"""A route parameter of this type lets only agents in."""
+
+Services = Annotated[Context, Depends(context_of)]
+
+Id = Annotated[int, Path(ge=1, le=2**53)]
+"""An id in a path; what cannot be one is answered 404."""

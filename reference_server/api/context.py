@@ -1,0 +1,73 @@
+"""Everything a router needs, made once by create_app; routers reach it by `app.state.context`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from reference_server.api.obico.views import Views
+from reference_server.config import ServerConfig
+from reference_server.media.pictures import Pictures
+from reference_server.media.signing import MediaSigner
+from reference_server.media.storage import MediaStore
+from reference_server.realtime.agent_socket import AgentSocket
+from reference_server.realtime.command_desk import CommandDesk
+from reference_server.realtime.hub import Hub
+from reference_server.realtime.web_socket import WebClientSocket
+from reference_server.services.accounts import Accounts
+from reference_server.services.agent_reports import AgentReports
+from reference_server.services.clock import Now
+from reference_server.services.history import History
+from reference_server.services.linking import Linking
+from reference_server.services.printers import Printers
+from reference_server.services.secrets import RandomBytes
+from reference_server.services.throttle import Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    config: ServerConfig
+    now: Now
+    clock: Callable[[], float]
+    random: RandomBytes
+    check_store: Callable[[], None]
+    accounts: Accounts
+    printers: Printers
+    linking: Linking
+    history: History
+    reports: AgentReports
+    hub: Hub
+    desk: CommandDesk
+    agent_socket: AgentSocket
+    web_socket: WebClientSocket
+    media: MediaStore
+    pictures: Pictures
+    signer: MediaSigner
+    csrf_key: bytes
+    anonymous_throttle: Throttle
+    picture_throttle: Throttle | None
+
+    def base(self, connection: HTTPConnection) -> str:
+        """Scheme and host that the caller knows us by."""
+        if self.config.public_url:
+            return self.config.public_url
+        scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+        return f"{scheme}://{connection.url.netloc}"
+
+    def views(self, connection: HTTPConnection) -> Views:
+        return self.views_for(self.base(connection))
+
+    def views_for(self, base: str) -> Views:
+        return Views(self.signer, base, self.now().timestamp())
+
+
+def context_of(connection: HTTPConnection) -> Context:
+    context: Context = connection.app.state.context
+    return context
+
+
+def caller_address(connection: HTTPConnection) -> str:
+    """The caller's IP address (uvicorn has read X-Forwarded-For of trusted proxies)."""
+    return connection.client.host if connection.client else "unknown"

@@ -1,0 +1,73 @@
+"""Errors -> answers, in one place. Body: `{"detail": "…", "errors": {field: [..]}}` (rest-decisions.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from reference_server.api.auth import AgentRefused
+from reference_server.api.responses import Json
+from reference_server.services.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    ServiceError,
+    StoreFailed,
+    Throttled,
+    Unauthenticated,
+)
+
+_STATUS: dict[type[ServiceError], int] = {
+    NotFound: 404,
+    Invalid: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    Conflict: 409,
+    Throttled: 429,
+    StoreFailed: 503,
+    AgentRefused: 401,
+}
+
+
+async def _service_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    body: dict[str, Any] = {"detail": str(error)}
+    headers: dict[str, str] = {}
+    if isinstance(error, Invalid) and error.errors:
+        body["errors"] = error.errors
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="api"'
+    if isinstance(error, AgentRefused):
+        body, headers["WWW-Authenticate"] = dict(error.body), "Token"
+    if isinstance(error, Throttled):
+        headers["Retry-After"] = str(error.retry_after)
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    return Json(body, status_code=status, headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    errors: dict[str, list[str]] = {}
+    if isinstance(error, RequestValidationError):
+        if any(entry["loc"][0] == "path" for entry in error.errors()):
+            return Json({"detail": "Not found."}, status_code=404)
+        for entry in error.errors():
+            errors.setdefault(str(entry["loc"][-1]), []).append(str(entry["msg"]))
+    detail = "; ".join(f"{field}: {texts[0]}" for field, texts in errors.items()) or "The request is not valid."
+    return Json({"detail": detail, "errors": errors}, status_code=400)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else "Internal server error."
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return Json({"detail": detail}, status_code=status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)

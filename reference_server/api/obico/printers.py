@@ -1,0 +1,94 @@
+"""Printers (seed 002, rest-decisions.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from reference_server.api.agent.linking import announce
+from reference_server.api.auth import Id, Services, User_
+from reference_server.api.bodies import json_object
+from reference_server.api.context import Context
+from reference_server.api.responses import Json, empty
+from reference_server.services.model import PrinterRecord
+
+router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
+
+
+async def look(context: Context, record: PrinterRecord) -> Any:
+    """The printer's live side; at the first look after a start with its picture of before."""
+    known = context.hub.live.get(record.printer.id)
+    live = context.hub.live.put(record)
+    if known is None and (picture := await run_in_threadpool(context.pictures.recall, record.printer.id)) is not None:
+        live.pictures.setdefault(picture.camera, picture)
+    return live
+
+
+async def shown(
+    request: Request, context: Context, record: PrinterRecord, *, token: bool = False
+) -> dict[str, Any]:
+    live = await look(context, record)
+    compat = request.query_params.get("compat") == "1"
+    return context.views(request).printer(live.record, live, token=token, compat=compat)
+
+
+@router.get("/")
+async def list_printers(
+    request: Request, context: Services, caller: User_, with_archived: str = "false"
+) -> Response:
+    archived = with_archived.lower() == "true"
+    records = await run_in_threadpool(lambda: context.printers.all(caller.user, archived=archived))
+    return Json([await shown(request, context, record) for record in records])
+
+
+@router.post("/")
+async def create_printer(request: Request, context: Services, caller: User_) -> Response:
+    body = await json_object(request)
+    record = await run_in_threadpool(context.printers.create, caller.user, body.get("name"))
+    await announce(context, caller.user.id)
+    return Json(await shown(request, context, record, token=True), status_code=201)
+
+
+@router.get("/{printer_id}/")
+async def get_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
+    """The only answer that shows `auth_token` on demand."""
+    record = await run_in_threadpool(context.printers.get, caller.user, printer_id)
+    return Json(await shown(request, context, record, token=True))
+
+
+@router.patch("/{printer_id}/")
+@router.put("/{printer_id}/")
+async def change_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
+    body = await json_object(request)
+    views = context.views(request)
+
+    def show(record: PrinterRecord) -> dict[str, Any]:
+        return views.printer(record, context.hub.live.get(printer_id))
+
+    record = await run_in_threadpool(context.printers.change, caller.user, printer_id, body, show)
+    context.hub.update(record)
+    printer = await shown(request, context, record)
+    return Json({**printer, "succeeded": True, "printer": printer})
+
+
+@router.delete("/{printer_id}/")
+async def delete_printer(printer_id: Id, context: Services, caller: User_) -> Response:
+    await run_in_threadpool(context.printers.delete, caller.user, printer_id)
+    context.hub.printer_gone(printer_id, caller.user.id)
+    await announce(context, caller.user.id)
+    return empty(200)
+
+
+@router.post("/{printer_id}/archive/")
+@router.post("/{printer_id}/unarchive/")
+async def archive_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
+    archived = request.url.path.rstrip("/").endswith("/archive")
+    record = await run_in_threadpool(context.printers.set_archived, caller.user, printer_id, archived)
+    context.hub.update(record)
+    if archived:
+        context.hub.drop_agent(printer_id, "the printer was archived")
+    await announce(context, caller.user.id)
+    return empty(204)

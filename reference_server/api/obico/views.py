@@ -1,0 +1,239 @@
+"""Entities as the JSON of seeds 002 and 003 (wire-protocol.md §6, rest-decisions.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from reference_server.media.signing import MediaSigner
+from reference_server.services import agent_settings
+from reference_server.services.commands import CommandOutcome
+from reference_server.services.live import LivePrinter, Picture
+from reference_server.services.model import (
+    ApiKey,
+    GCodeFile,
+    Print,
+    Printer,
+    PrinterEvent,
+    PrinterRecord,
+    User,
+    VerificationCode,
+)
+from reference_server.services.watching import not_watching_reason, should_watch
+
+UNLIMITED = 1_000_000
+"""`dh_balance` of an account without a limit, where a client needs a number."""
+
+
+def time(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What `?expand=` nests instead of an id."""
+
+    printers: Mapping[int, Printer] | None = None
+    files: Mapping[int, GCodeFile] | None = None
+
+
+NOTHING = Expansion()
+
+
+class Views:
+    """`base`: scheme and host that links begin with. `now`: Unix seconds, for links that expire."""
+
+    def __init__(self, signer: MediaSigner, base: str, now: float) -> None:
+        self._signer, self._base, self._now = signer, base, now
+
+    def media(self, path: str | None, version: int | None = None) -> str | None:
+        return None if path is None else self._base + self._signer.url(path, self._now, version)
+
+    # --- printers ------------------------------------------------------------------------------------------------
+
+    def base_printer(self, printer: Printer) -> dict[str, Any]:
+        return {
+            "id": printer.id,
+            "name": printer.name,
+            "created_at": time(printer.created_at),
+            "archived_at": time(printer.archived_at),
+            "action_on_failure": printer.action_on_failure.value,
+            "watching_enabled": printer.watching_enabled,
+            "tools_off_on_pause": printer.tools_off_on_pause,
+            "bed_off_on_pause": printer.bed_off_on_pause,
+            "retract_on_pause": printer.retract_on_pause,
+            "lift_z_on_pause": printer.lift_z_on_pause,
+            "detective_sensitivity": printer.detective_sensitivity,
+            "min_timelapse_secs_on_finish": printer.min_timelapse_secs_on_finish,
+            "min_timelapse_secs_on_cancel": printer.min_timelapse_secs_on_cancel,
+            "auth_token": None,
+            "agent_name": printer.agent_name,
+            "agent_version": printer.agent_version,
+        }
+
+    def printer(
+        self, record: PrinterRecord, live: LivePrinter | None, *, token: bool = False, compat: bool = False
+    ) -> dict[str, Any]:
+        """The whole printer; `token`: with its `auth_token`; `compat`: settings in the public server's text form."""
+        printer = record.printer
+        status = live.status if live is not None else None
+        primary = live.primary_picture if live is not None else None
+        last = live.commands.last if live is not None else None
+        return {
+            **self.base_printer(printer),
+            "auth_token": printer.auth_token if token else None,
+            "not_watching_reason": not_watching_reason(record, status),
+            "should_watch": should_watch(record),
+            "agent_connected": live.agent_connected if live is not None else False,
+            "last_seen_at": time(live.last_seen_at) if live is not None else None,
+            "pic": self._pic(primary) if primary is not None else None,
+            "cameras": [self._camera(picture) for picture in live.pictures.values()] if live is not None else [],
+            "status": status,
+            "settings": agent_settings.shown(printer, as_text=compat),
+            "current_print": self.print(record.current_print) if record.current_print is not None else None,
+            "normalized_p": 0.0,
+            "last_command": self.command(last) if last is not None else None,
+        }
+
+    def _pic(self, picture: Picture) -> dict[str, Any]:
+        version = int(picture.at.timestamp() * 1000)
+        return {
+            "img_url": self.media(picture.path, version),
+            "width": picture.width,
+            "height": picture.height,
+            "at": time(picture.at),
+        }
+
+    def _camera(self, picture: Picture) -> dict[str, Any]:
+        return {
+            "name": picture.camera,
+            "is_primary_camera": picture.is_primary,
+            "is_nozzle_camera": picture.is_nozzle,
+            **self._pic(picture),
+        }
+
+    @staticmethod
+    def command(outcome: CommandOutcome) -> dict[str, Any]:
+        return {
+            "id": outcome.id,
+            "cmd": outcome.name.value,
+            "state": outcome.state.value,
+            "error": outcome.error,
+            "initiator": outcome.initiator,
+            "at": time(outcome.at),
+        }
+
+    # --- prints --------------------------------------------------------------------------------------------------
+
+    def print(self, job: Print, expand: Expansion = NOTHING) -> dict[str, Any]:
+        printer: Any = job.printer_id
+        if expand.printers is not None and job.printer_id in expand.printers:
+            printer = self.base_printer(expand.printers[job.printer_id])
+        file: Any = job.g_code_file_id
+        nested = (expand.files or {}).get(job.g_code_file_id or 0)
+        if nested is not None:
+            file = self.file(nested)
+        return {
+            "id": job.id,
+            "printer": printer,
+            "g_code_file": file,
+            "filename": job.filename,
+            "started_at": time(job.started_at),
+            "ended_at": time(job.ended_at),
+            "finished_at": time(job.finished_at),
+            "cancelled_at": time(job.cancelled_at),
+            "ended_reason": job.ended_reason.value if job.ended_reason else None,
+            "error_text": job.error_text,
+            "uploaded_at": time(job.uploaded_at),
+            "alerted_at": time(job.alerted_at),
+            "alert_acknowledged_at": time(job.alert_acknowledged_at),
+            "alert_muted_at": time(job.alert_muted_at),
+            "paused_at": time(job.paused_at),
+            "video_url": self.media(job.video_path),
+            "tagged_video_url": self.media(job.tagged_video_path),
+            "poster_url": self.media(job.poster_path),
+            "alert_overwrite": job.alert_overwrite.value if job.alert_overwrite else None,
+            "filament_used": job.filament_used,
+            "print_time": job.print_time,
+            "access_consented_at": time(job.access_consented_at),
+            "video_archived_at": time(job.video_archived_at),
+            "need_alert_overwrite": job.alert_overwrite is None and job.tagged_video_path is not None,
+            "need_print_shot_feedback": False,
+            "prediction_json_url": f"{self._base}/api/v1/prints/{job.id}/prediction_json/",
+            "printshotfeedback_set": [],
+        }
+
+    def event(self, event: PrinterEvent) -> dict[str, Any]:
+        return {
+            "id": event.id,
+            "print": event.print_id,
+            "printer": event.printer_id,
+            "event_type": event.event_type.value,
+            "event_class": event.event_class.value,
+            "event_title": event.event_title,
+            "event_text": event.event_text,
+            "image_url": self.media(event.image_path),
+            "info_url": event.info_url,
+            "created_at": time(event.created_at),
+        }
+
+    @staticmethod
+    def file(file: GCodeFile) -> dict[str, Any]:
+        return {
+            "id": file.id,
+            "user": file.user_id,
+            "resident_printer": file.resident_printer_id,
+            "parent_folder": None,
+            "filename": file.filename,
+            "safe_filename": file.safe_filename,
+            "agent_signature": file.agent_signature,
+            "url": file.url,
+            "num_bytes": file.num_bytes,
+            "metadata_json": None,
+            "filament_total": file.filament_total,
+            "estimated_time": file.estimated_time,
+            "thumbnail1_url": None,
+            "thumbnail2_url": None,
+            "thumbnail3_url": None,
+            "created_at": time(file.created_at),
+            "updated_at": time(file.updated_at),
+            "deleted": time(file.deleted_at),
+        }
+
+    # --- accounts ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def user(user: User) -> dict[str, Any]:
+        return {
+            "id": user.id,
+            "name": user.name,
+            "email": user.email,
+            "is_owner": user.is_owner,
+            "consented_at": time(user.consented_at),
+            "dh_balance": UNLIMITED if user.dh_balance is None else user.dh_balance,
+            "is_pro": True,
+            "unseen_printer_events": user.unseen_printer_events,
+        }
+
+    @staticmethod
+    def api_key(key: ApiKey) -> dict[str, Any]:
+        return {
+            "id": key.id,
+            "name": key.name,
+            "created_at": time(key.created_at),
+            "last_used_at": time(key.last_used_at),
+        }
+
+    @staticmethod
+    def code(code: VerificationCode, printer: dict[str, Any] | None) -> dict[str, Any]:
+        return {
+            "id": code.id,
+            "printer": printer,
+            "code": code.code,
+            "expired_at": time(code.expired_at),
+            "verified_at": time(code.verified_at),
+        }

@@ -1,0 +1,59 @@
+"""WebSocket routes: who may sit where (wire-protocol.md §3, §7)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, WebSocket
+from starlette.concurrency import run_in_threadpool
+
+from reference_server.api.auth import Id, check_origin, identify
+from reference_server.api.context import Context, context_of
+from reference_server.api.obico.printers import look
+from reference_server.realtime.web_socket import Seat
+from reference_server.services.errors import ServiceError
+
+router = APIRouter()
+
+
+@router.websocket("/ws/dev/")
+async def agent(socket: WebSocket) -> None:
+    await context_of(socket).agent_socket.serve(socket)
+
+
+@router.websocket("/ws/web/")
+async def overview(socket: WebSocket) -> None:
+    context = context_of(socket)
+    await context.web_socket.serve(socket, await _seat(context, socket, None))
+
+
+@router.websocket("/ws/web/{printer_id}/")
+async def viewer(socket: WebSocket, printer_id: Id) -> None:
+    context = context_of(socket)
+    await context.web_socket.serve(socket, await _seat(context, socket, printer_id))
+
+
+async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> Seat | None:
+    """None: not allowed. A cookie is taken only from a page of this server (cross-site WebSocket hijacking)."""
+    try:
+        caller = await identify(socket)
+        if caller.by_cookie:
+            check_origin(context, socket)
+        if printer_id is None:
+            records = list(await run_in_threadpool(lambda: context.printers.all(caller.user, archived=False)))
+        else:
+            records = [await run_in_threadpool(context.printers.get, caller.user, printer_id)]
+    except ServiceError:
+        return None
+    printers = tuple([await look(context, record) for record in records])
+    return Seat(caller.user.id, printer_id, printers, context.base(socket))
+
+
+@router.websocket("/ws/token/web/{auth_token}/")
+async def viewer_by_token(socket: WebSocket, auth_token: str) -> None:
+    """With the printer's own token in the path, as the public server has it."""
+    context = context_of(socket)
+    record = await run_in_threadpool(context.printers.by_token, auth_token[:100])
+    seat = None
+    if record is not None:
+        live = await look(context, record)
+        seat = Seat(record.printer.user_id, record.printer.id, (live,), context.base(socket))
+    await context.web_socket.serve(socket, seat)

@@ -1,0 +1,163 @@
+"""create_app(config): everything is made here, from the store outwards, and handed down."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Scope
+
+from reference_server import VERSION
+from reference_server.api import accounts, errors, pages, sockets
+from reference_server.api.agent import events, files, linking, pictures, printer
+from reference_server.api.auth import set_session
+from reference_server.api.context import Context
+from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
+from reference_server.api.obico import actions, others, printers, prints
+from reference_server.api.obico.views import Views
+from reference_server.api.responses import dump
+from reference_server.config import ServerConfig
+from reference_server.media.pictures import Pictures
+from reference_server.media.signing import MediaSigner, load_key
+from reference_server.media.storage import MediaStore
+from reference_server.realtime.agent_socket import AgentSocket
+from reference_server.realtime.command_desk import CommandDesk
+from reference_server.realtime.hub import Hub
+from reference_server.realtime.web_socket import WebClientSocket
+from reference_server.services.accounts import Accounts
+from reference_server.services.agent_reports import AgentReports
+from reference_server.services.clock import Now, utc_now
+from reference_server.services.history import History
+from reference_server.services.linking import Linking
+from reference_server.services.live import LivePrinter, LivePrinters
+from reference_server.services.passwords import Passwords
+from reference_server.services.printers import Printers
+from reference_server.services.secrets import RandomBytes, system_random
+from reference_server.services.throttle import Throttle
+from reference_server.services.tracking import Tracking
+from reference_server.store.database import Database, make_engine
+from reference_server.store.migrate import migrate
+
+Clock = Callable[[], float]
+
+
+def open_database(path: Path) -> Database:
+    """The database, made or brought up to date. Raises MigrationError, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = make_engine(path)
+    try:
+        migrate(engine, path)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Database(engine)
+
+
+def make_accounts(
+    store: Database, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random
+) -> Accounts:
+    return Accounts(
+        store, Passwords(), now, random,
+        login_throttle=Throttle(10, 300, clock),  # wrong passwords for one name from one address
+        address_throttle=Throttle(50, 300, clock),  # wrong passwords from one address
+    )  # fmt: skip
+
+
+def _derived(key: bytes, purpose: str) -> bytes:
+    return hmac.new(key, purpose.encode(), hashlib.sha256).digest()
+
+
+def make_context(
+    config: ServerConfig, database: Database, now: Now, clock: Clock, random: RandomBytes
+) -> Context:
+    key = load_key(config.data_dir / "secret.key", random)
+    signer = MediaSigner(_derived(key, "media"))
+    media = MediaStore(config.media_dir)
+    media.prepare()
+
+    def render(live: LivePrinter, base: str) -> str:
+        return dump(Views(signer, base, now().timestamp()).printer(live.record, live))
+
+    hub = Hub(LivePrinters(), render, clock)
+    desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
+    printer_service = Printers(database, now, random)
+    limit = config.pic_limit_per_minute
+    return Context(
+        config=config,
+        now=now,
+        clock=clock,
+        random=random,
+        check_store=database.check,
+        accounts=make_accounts(database, now, clock, random),
+        printers=printer_service,
+        linking=Linking(
+            database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
+        ),
+        history=History(database, now),
+        reports=AgentReports(database, now),
+        hub=hub,
+        desk=desk,
+        agent_socket=AgentSocket(hub, desk, printer_service, Tracking(database, now), now, clock),
+        web_socket=WebClientSocket(hub, clock),
+        media=media,
+        pictures=Pictures(media),
+        signer=signer,
+        csrf_key=_derived(key, "csrf"),
+        anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
+        picture_throttle=Throttle(limit, 60, clock) if limit else None,
+    )
+
+
+def create_app(
+    config: ServerConfig, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random
+) -> FastAPI:
+    """The server as an ASGI application. Raises MigrationError and OSError where the data folder cannot be used."""
+    database = open_database(config.database)
+    context = make_context(config, database, now, clock, random)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        yield
+        context.hub.close()
+        database.close()
+
+    app = FastAPI(
+        title="Reference server",
+        version=VERSION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url="/api/openapi.json/",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context = context
+    routers = (
+        accounts, printer, pictures, events, files, linking, printers, actions, prints, others, sockets, pages,
+    )  # fmt: skip
+    for module in routers:
+        app.include_router(module.router)
+    errors.install(app)
+
+    def renew(scope: Scope, headers: MutableHeaders) -> None:
+        session = scope.get("state", {}).get("prolonged_session")
+        if session:
+            carrier = Response()
+            set_session(context, HTTPConnection(scope), carrier, session)
+            for value in carrier.headers.getlist("set-cookie"):
+                headers.append("set-cookie", value)
+
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SecurityHeaders, renew=renew)
+    app.add_middleware(RequestLog)
+    app.add_middleware(Slashes)
+    return app

@@ -1,0 +1,144 @@
+"""The agent's WebSocket `/ws/dev/` (wire-protocol.md §3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from agent_core.wire.codec import WireError, decode_agent_frame, encode_json
+from agent_core.wire.messages import CommandAck, EventsAcked, PassthruUp, StatusMessage
+from reference_server.realtime.command_desk import CommandDesk
+from reference_server.realtime.connections import both
+from reference_server.realtime.hub import Hub
+from reference_server.realtime.peers import AgentPeer, expected_acks
+from reference_server.realtime.rate import AGENT_BURST, AGENT_RATE, RateGuard, hold_back
+from reference_server.services.agent_settings import merged
+from reference_server.services.clock import Now
+from reference_server.services.errors import StoreFailed
+from reference_server.services.live import LivePrinter
+from reference_server.services.model import PrinterRecord
+from reference_server.services.printers import Printers
+from reference_server.services.tracking import Tracking
+
+log = logging.getLogger(__name__)
+
+
+class AgentSocket:
+    """Serves one connection at a time per call of `serve`; holds nothing of a connection itself."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        desk: CommandDesk,
+        printers: Printers,
+        tracking: Tracking,
+        now: Now,
+        clock: Callable[[], float],
+    ) -> None:
+        self._hub, self._desk, self._printers, self._tracking = hub, desk, printers, tracking
+        self._now, self._clock = now, clock
+
+    async def serve(self, socket: WebSocket) -> None:
+        record = await self._authenticate(socket)
+        if record is None:
+            await socket.close()  # before the upgrade: HTTP 403
+            return
+        await socket.accept()
+        peer = AgentPeer(record.printer.id)
+        peer.acks = expected_acks(record.printer.agent_name, record.printer.agent_version)
+        live = self._hub.attach_agent(peer, record)
+        log.info("printer %s: agent connected", record.printer.id)
+        try:
+            await both(self._receive(socket, peer, live), self._send(socket, peer))
+        finally:
+            peer.close(1000, "")
+            if self._hub.detach_agent(peer):
+                self._desk.agent_lost(live)
+            log.info("printer %s: agent disconnected", record.printer.id)
+
+    async def _authenticate(self, socket: WebSocket) -> PrinterRecord | None:
+        for value in socket.headers.getlist("authorization"):
+            for part in value.split(","):  # several values are each examined (§1)
+                keyword, _, token = part.strip().partition(" ")
+                if keyword.lower() in {"bearer", "token"} and token.strip():
+                    record = await run_in_threadpool(self._printers.by_token, token.strip()[:100])
+                    if record is not None:
+                        return record
+        return None
+
+    async def _send(self, socket: WebSocket, peer: AgentPeer) -> None:
+        async def close(code: int, reason: str) -> None:
+            if socket.application_state is WebSocketState.CONNECTED:
+                await socket.close(code, reason)
+
+        try:
+            await peer.outbox.run(socket.send_text, close)
+        except (WebSocketDisconnect, TimeoutError, asyncio.TimeoutError, RuntimeError, OSError):
+            peer.close(1011, "the agent does not read")  # gone, or it takes nothing
+
+    async def _receive(self, socket: WebSocket, peer: AgentPeer, live: LivePrinter) -> None:
+        guard = RateGuard(AGENT_BURST, AGENT_RATE)
+        while not peer.closing.is_set():
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect" or peer.closing.is_set():
+                return
+            await self._take(peer, live, message.get("text") or message.get("bytes") or "")
+            await hold_back(guard.take(self._clock()), peer.closing)
+
+    async def _take(self, peer: AgentPeer, live: LivePrinter, frame: str | bytes) -> None:
+        live.last_seen_at = self._now()
+        try:
+            message = decode_agent_frame(frame)
+        except WireError as error:
+            if not peer.complained:
+                peer.complained = True
+                log.warning("printer %s: a frame of its agent was ignored: %s", peer.printer_id, error)
+            return
+        if isinstance(message, StatusMessage):
+            await self._take_status(peer, live, message)
+        elif isinstance(message, CommandAck):
+            self._desk.answered(live, message)
+        elif isinstance(message, PassthruUp):
+            self._hub.relay(peer.printer_id, dict(message.body))
+        # Janus and tunnels are a later part; without a client on the other end there is nobody to tell.
+
+    async def _take_status(self, peer: AgentPeer, live: LivePrinter, message: StatusMessage) -> None:
+        """Settings, status cache, print tracking, then the news to web clients (§3.3)."""
+        event_id = message.event.id if message.event else None
+        try:
+            if message.settings is not None:
+                await self._take_settings(peer, live, message)
+            if live.take_status(message.status, self._clock(), may_be_old=event_id is not None):
+                self._hub.expect_expiry(peer.printer_id)
+            if self._tracking.needs_store(live.record, message):
+                # To its end, also if this connection is given up meanwhile: what is in memory follows the database.
+                await asyncio.shield(asyncio.ensure_future(self._track(peer.printer_id, message)))
+        except StoreFailed as error:
+            log.error("printer %s: a message was not stored: %s", peer.printer_id, error)  # noqa: TRY400
+            if event_id is not None:
+                # It was not acknowledged: the agent sends it again after it has reconnected.
+                peer.close(1011, "the event could not be stored")
+            return
+        if event_id is not None:
+            peer.outbox.put(encode_json(EventsAcked((event_id,)).to_wire()))
+        self._hub.publish(peer.printer_id)
+
+    async def _track(self, printer_id: int, message: StatusMessage) -> None:
+        tracked = await run_in_threadpool(self._tracking.apply, printer_id, message)
+        if tracked is not None:
+            self._hub.live.put(tracked.record)
+
+    async def _take_settings(self, peer: AgentPeer, live: LivePrinter, message: StatusMessage) -> None:
+        said = message.settings or {}
+        printer = live.record.printer
+        if merged(printer, said) != printer:
+            record = await run_in_threadpool(self._printers.take_settings, peer.printer_id, said)
+            if record is not None:
+                printer = self._hub.live.put(record).record.printer
+        expected = expected_acks(printer.agent_name, printer.agent_version)
+        if expected is not peer.acks and said.get("agent") is not None:
+            peer.acks = expected

@@ -1,0 +1,112 @@
+"""The sending half of a socket: bounded, so that a peer that does not read harms only itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+AGENT_QUEUE = 256
+"""Frames waiting for an agent. It has lost its connection when it takes none of so many."""
+
+RELAY_QUEUE = 64
+"""Relayed frames (passthru) waiting for a web client; the oldest are dropped."""
+
+SEND_LIMIT = 30.0
+"""Seconds that one frame may take."""
+
+
+class AgentOutbox:
+    """Frames for one agent, in order, none dropped: when it is full the connection is given up."""
+
+    def __init__(self) -> None:
+        self._frames: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._close: tuple[int, str] | None = None
+
+    def put(self, frame: str) -> bool:
+        """False: the connection is closing, or it closes now because the agent reads nothing."""
+        if self._close is not None:
+            return False
+        if len(self._frames) >= AGENT_QUEUE:
+            self.close(1013, "the agent does not read")
+            return False
+        self._frames.append(frame)
+        self._wake.set()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what is waiting, then close; the first reason counts."""
+        if self._close is None:
+            self._close = (code, reason)
+            self._wake.set()
+
+    @property
+    def closing(self) -> bool:
+        return self._close is not None
+
+    async def run(self, send: Callable[[str], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]) -> None:
+        """Send until closed. Raises TimeoutError or what `send` raises when the peer is gone."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._frames:
+                await asyncio.wait_for(send(self._frames.popleft()), SEND_LIMIT)
+            if self._close is not None:
+                await asyncio.wait_for(close(*self._close), SEND_LIMIT)
+                return
+
+
+class WebOutbox:
+    """Frames for one web client: of each state only the newest, of relayed frames the last few."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, str] = {}  # one a printer
+        self._relayed: deque[str] = deque(maxlen=RELAY_QUEUE)
+        self._wake = asyncio.Event()
+        self._close: tuple[int, str] | None = None
+
+    def put_state(self, key: int, frame: str) -> None:
+        self._states[key] = frame
+        self._wake.set()
+
+    def put_relayed(self, frame: str) -> None:
+        self._relayed.append(frame)
+        self._wake.set()
+
+    def forget(self, key: int) -> None:
+        self._states.pop(key, None)
+
+    def close(self, code: int, reason: str) -> None:
+        if self._close is None:
+            self._close = (code, reason)
+            self._wake.set()
+
+    async def run(self, send: Callable[[str], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._relayed or self._states:
+                if self._relayed:
+                    await asyncio.wait_for(send(self._relayed.popleft()), SEND_LIMIT)
+                if self._states:
+                    key = next(iter(self._states))
+                    await asyncio.wait_for(send(self._states.pop(key)), SEND_LIMIT)
+            if self._close is not None:
+                await asyncio.wait_for(close(*self._close), SEND_LIMIT)
+                return
+
+
+async def both(receive: Coroutine[Any, Any, None], send: Coroutine[Any, Any, None]) -> None:
+    """Run the two halves of a socket until one has ended; end the other and raise what went wrong, if anything."""
+    tasks = [asyncio.create_task(receive), asyncio.create_task(send)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,94 @@
+"""Web clients' WebSockets (wire-protocol.md §7, docs/server-api.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from agent_core.wire import read
+from agent_core.wire.codec import WireError, parse
+from reference_server.realtime.connections import both
+from reference_server.realtime.hub import Hub
+from reference_server.realtime.peers import WebPeer
+from reference_server.realtime.rate import WEB_BURST, WEB_RATE, RateGuard, hold_back
+from reference_server.services.live import LivePrinter
+
+MOST_TEXT = 64 * 1024
+"""Characters in a web client's frame; a passthru call is a few hundred."""
+
+REPEAT_AFTER = 45.0
+"""Seconds without news after which a `{}` is answered with the printer (§7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Who connects, and what he looks at (`printer_id` None: all of `printers`)."""
+
+    user_id: int
+    printer_id: int | None
+    printers: tuple[LivePrinter, ...]
+    base: str
+
+
+class WebClientSocket:
+    def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
+        self._hub, self._clock = hub, clock
+
+    async def serve(self, socket: WebSocket, seat: Seat | None) -> None:
+        if seat is None:
+            await socket.close()  # before the upgrade: HTTP 403
+            return
+        await socket.accept()
+        peer = WebPeer(seat.user_id, seat.printer_id, seat.base)
+        self._hub.attach_web(peer, seat.printers)
+        try:
+            await both(self._receive(socket, peer), self._send(socket, peer))
+        finally:
+            self._hub.detach_web(peer)
+            peer.close(1000, "")
+
+    async def _send(self, socket: WebSocket, peer: WebPeer) -> None:
+        async def close(code: int, reason: str) -> None:
+            if socket.application_state is WebSocketState.CONNECTED:
+                await socket.close(code, reason)
+
+        try:
+            await peer.outbox.run(socket.send_text, close)
+        except (WebSocketDisconnect, TimeoutError, asyncio.TimeoutError, RuntimeError, OSError):
+            peer.close(1011, "the client does not read")
+
+    async def _receive(self, socket: WebSocket, peer: WebPeer) -> None:
+        guard = RateGuard(WEB_BURST, WEB_RATE)
+        while not peer.closing.is_set():
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            self._take(peer, message.get("text") or "")
+            await hold_back(guard.take(self._clock()), peer.closing)
+
+    def _take(self, peer: WebPeer, text: str) -> None:
+        if len(text) > MOST_TEXT:
+            return
+        try:
+            wire = parse(text)
+        except WireError:
+            return
+        call = read.mapping(wire.get("passthru"))
+        if call is not None and peer.printer_id is not None:
+            self._relay(peer, peer.printer_id, dict(call))
+            return
+        live = self._hub.live.get(peer.printer_id) if peer.printer_id is not None else None
+        if live is not None and self._clock() - peer.sent_at > REPEAT_AFTER:
+            self._hub.show(peer, live)
+
+    def _relay(self, peer: WebPeer, printer_id: int, call: dict[str, object]) -> None:
+        if self._hub.tell_agent(printer_id, {"passthru": call}):
+            return
+        ref = call.get("ref")
+        if ref is not None:
+            answer = {"passthru": {"ref": ref, "error": "The printer is offline."}, "type": "web.message"}
+            peer.outbox.put_relayed(json.dumps(answer))
