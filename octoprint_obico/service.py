@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from agent_core.config import AgentConfig, CameraConfig, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
+from agent_core.features.linking import code_digits
 from agent_core.model import ActivePrint, HostEvent, HostSettings, LinkState, SettingsReported
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker
@@ -190,7 +191,7 @@ class Service:
 
     def link(self, server: object, code: object) -> None:
         address = server_url(str(server or ""))
-        digits = settings.six_digits(code)
+        digits = code_digits(str(code or ""))
 
         def work() -> str:
             linked = self._tools.verify_code(address, digits)

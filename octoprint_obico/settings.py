@@ -223,14 +223,6 @@ def saveable(data: Mapping[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def six_digits(typed: object) -> str:
-    """The code as the server wants it; people type spaces and dashes. Raises ConfigInvalid."""
-    code = "".join(str(typed or "").split()).replace("-", "")
-    if len(code) != 6 or not code.isascii() or not code.isdigit():
-        raise ConfigInvalid("the code is six digits, like 042137; the server shows it when you add a printer there")
-    return code
-
-
 # --- the settings block of the status message -------------------------------------------------------------------------
 
 _PROFILE_LIMIT = 50

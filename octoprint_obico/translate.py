@@ -131,7 +131,7 @@ def report(reading: Reading) -> PrinterReport:
         closed_or_error=phase in {Phase.OFFLINE, Phase.ERROR},
         job=job,
         progress=_progress(_mapping(data.get("progress")), job),
-        temperatures=_temperatures(reading.temperatures),
+        temperatures=temperatures(reading.temperatures),
         z=_number(data.get("currentZ")),
         object_height=facts.max_z if facts is not None else None,
         speed_factor=reading.overrides.speed_factor,
@@ -211,7 +211,8 @@ def _filament_used(job: Job, completion: float | None) -> float | None:
     return sum(lengths) * min(max(completion, 0.0), 100.0) / 100.0
 
 
-def _temperatures(data: Mapping[str, Any]) -> dict[str, Temperature]:
+def temperatures(data: Mapping[str, Any]) -> dict[str, Temperature]:
+    """`get_current_temperatures()` as the model has it: tools, bed and chamber, no other sensors."""
     return {
         name: Temperature(_number(heat.get("actual")), _number(heat.get("target")), _number(heat.get("offset")) or 0.0)
         for name, heat in data.items()
