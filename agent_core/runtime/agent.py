@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_core.commands import CommandRunner
-from agent_core.config import AgentConfig
+from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
 from agent_core.errors import AgentError
 from agent_core.features.alerts import send_alert
@@ -21,7 +21,7 @@ from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
 from agent_core.runtime.core import PRINT_KEY, Core, new_id
 from agent_core.runtime.worker import Worker, stop_all
-from agent_core.transport.websocket import Link
+from agent_core.transport.websocket import Link, LinkEvent
 from agent_core.wire.messages import PrinterEventToast
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Agent:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         config = parts.config
-        self._link = Link(self._request, config.verify_tls, lambda event: self._core.on_link_event(event))
+        self._link = Link(self._request, config.verify_tls, self._on_link_event)
         self._commands = Worker("commands", limit=8)
         self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
         self._undelivered: deque[tuple[AlertRaised, str]] = deque(maxlen=ALERTS_REMEMBERED)
@@ -115,6 +115,11 @@ class Agent:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""
         self._core.post(event)
 
+    def set_cameras(self, cameras: Sequence[CameraConfig]) -> bool:
+        """Takes pictures from these cameras from now on; False if it cannot be taken now (try again)."""
+        self._cameras = {}
+        return self._snapshots.set_cameras(cameras)
+
     def stop(self, seconds: float = 3.0) -> list[str]:
         """Ends everything within `seconds`; the names of workers that did not end in time (normally none).
 
@@ -148,16 +153,15 @@ class Agent:
     def _on_pictures(self, printing: bool, viewing: bool, should_watch: bool) -> None:
         self._snapshots.update(printing=printing, viewing=viewing, should_watch=should_watch)
 
-    def _on_camera_state(self, name: str, ok: bool, reason: str) -> None:
+    def _on_link_event(self, event: LinkEvent) -> bool:
+        return self._core.on_link_event(event)
+
+    def _on_camera_state(self, name: str, ok: bool, reason: str | None) -> None:
         self._cameras[name] = None if ok else reason
 
     def _register_file(self, ts: int, job: Job) -> None:
         def register() -> None:
-            try:
-                ident = register_file(self._parts.http, self._parts.config, job)
-            except AgentError as error:
-                _log.warning("the server does not know the file of this print: %s", error)
-                return
+            ident = register_file(self._parts.http, self._parts.config, job)
             if ident is not None:
                 self._core.on_file_registered(ts, ident)
 

@@ -54,11 +54,11 @@ class HttpClient:
         body = http_form.body(request, os.urandom(16).hex())
         deadline = Deadline(request.timeout, self._monotonic)
         try:
-            return self._exchange(self._take(to, request.verify_tls), request, body, deadline)
+            return self._exchange(self._take(to, request.verify_tls), to, request, body, deadline)
         except _StaleError:
             # The peer closed an idle connection just as we began to use it; nothing was answered. Ask once more on a
             # new one, as browsers do.
-            return self._exchange(self._take(to, request.verify_tls, fresh=True), request, body, deadline)
+            return self._exchange(self._take(to, request.verify_tls, fresh=True), to, request, body, deadline)
 
     def close(self) -> None:
         with self._lock:
@@ -99,15 +99,17 @@ class HttpClient:
             if old is not None:
                 old.close()
 
-    def _exchange(self, line: Line, request: HttpRequest, body: Body, deadline: Deadline) -> HttpResponse:
+    def _exchange(self, line: Line, to: Target, request: HttpRequest, body: Body, deadline: Deadline) -> HttpResponse:
         keep = False
         answered = False
         try:
             if not line.used:
                 line.open(deadline)
-            answer = self._ask(line, request, body, deadline)
+            answer = self._ask(line, to, request, body, deadline)
             answered = True
             response, keep = _read(answer, request, line.where)
+            if line.is_cut:  # an answer without a length cannot tell its end from ours
+                raise ConnectionAbortedError
         except ssl.SSLError as error:
             raise tls.explain(error, line.where) from None
         except TimeoutError:
@@ -124,9 +126,11 @@ class HttpClient:
         finally:
             self._give_back(line, keep)
 
-    def _ask(self, line: Line, request: HttpRequest, body: Body, deadline: Deadline) -> http.client.HTTPResponse:
+    def _ask(
+        self, line: Line, to: Target, request: HttpRequest, body: Body, deadline: Deadline
+    ) -> http.client.HTTPResponse:
         authorization = line.proxy.authorization if line.proxy and line.plain_proxy else None
-        head = http_form.head(request, line.to, body, self._agent, authorization, whole=line.plain_proxy)
+        head = http_form.head(request, to, body, self._agent, authorization, whole=line.plain_proxy)
         refused: ConnectionError | None = None
         try:
             line.send((head, *body.pieces), deadline)

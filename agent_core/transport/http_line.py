@@ -40,13 +40,14 @@ class Line:
     """A connection to one peer. `cut` may be called from any thread, all else from the one that uses it."""
 
     def __init__(self, to: Target, proxy: Proxy | None, verify_tls: bool) -> None:
+        # Of `to` only the peer counts: the next exchange may ask for another path.
         self.to = to
         self.proxy = proxy
         self.verify_tls = verify_tls
         self.used = False
         """Whether an exchange went well before: its peer may have closed it meanwhile."""
         self._sock: socket.socket | None = None
-        self._cut = False
+        self.is_cut = False
 
     @property
     def where(self) -> str:
@@ -89,7 +90,7 @@ class Line:
 
     def _keep(self, sock: socket.socket) -> None:
         self._sock = sock
-        if self._cut:  # cut between two steps of opening
+        if self.is_cut:  # cut between two steps of opening
             raise ConnectionAbortedError
 
     def _tunnel(self, sock: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
@@ -124,7 +125,7 @@ class Line:
         return answer
 
     def _open_socket(self) -> socket.socket:
-        if self._sock is None or self._cut:
+        if self._sock is None or self.is_cut:
             raise ConnectionAbortedError
         return self._sock
 
@@ -143,7 +144,7 @@ class Line:
 
     def cut(self) -> None:
         """Wakes whoever waits on the connection; it fails at once. The owner still has to close it."""
-        self._cut = True
+        self.is_cut = True
         sock = self._sock
         if sock is not None:
             try:

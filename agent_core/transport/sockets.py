@@ -45,18 +45,17 @@ def _connect(
     candidate.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         candidate.connect(address)  # type: ignore[arg-type]  # whatever getaddrinfo gave for this family
-    watched = [wake]
     while True:
         wait = deadline - time.monotonic()
         if wait <= 0:
             raise TimeoutError(errno.ETIMEDOUT, "timed out")
-        ready = wait_ready(watched, [candidate], wait)
+        ready = wait_ready([wake], [candidate], wait)
         if should_stop():
             raise InterruptedError(errno.EINTR, "the agent stops")
         if candidate in ready:
             break
         if ready:
-            watched = []  # the bytes stay for whoever reads them; they only had to be looked at
+            drain(wake)
     failed = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failed:
         raise OSError(failed, os.strerror(failed))
@@ -75,6 +74,13 @@ def wait_ready(readers: list[socket.socket], writers: list[socket.socket], secon
             poller.register(each, mask)
             by_number[each.fileno()] = each
     return [by_number[number] for number, _ in poller.poll(max(0.0, seconds) * 1000)]
+
+
+def drain(wake: socket.socket) -> None:
+    """Empties a non-blocking wake-up pipe; its bytes mean nothing but "look again"."""
+    with contextlib.suppress(BlockingIOError):
+        while len(wake.recv(1024)) == 1024:
+            pass
 
 
 def wrap_tls(raw: socket.socket, host: str, port: int, verify: bool) -> ssl.SSLSocket:

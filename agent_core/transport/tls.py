@@ -59,11 +59,13 @@ _REASONS[_NO_ISSUER] = _REASONS[_NO_ISSUER_LEAF] = _REASONS[_SELF_SIGNED_CHAIN]
 def explain(error: ssl.SSLError, where: str) -> AgentError:
     """The failure of a TLS connection to `where` (host:port) in one line for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = _REASONS.get(error.verify_code, f"is refused: {error.verify_message}")
-        return TlsRefused(f"{where}: its certificate {reason}")
+        trouble = _REASONS.get(error.verify_code, f"is refused: {error.verify_message}")
+        return TlsRefused(f"{where}: its certificate {trouble}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Unreachable(f"{where}: the connection broke off")
+    # Errors that Python itself raises have no reason.
+    reason = getattr(error, "reason", None)
     # OpenSSL's words for "that was no TLS record", before and since version 3.
-    if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+    if reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
         return TlsRefused(f"{where}: speaks no TLS; the address should perhaps begin with http:// instead of https://")
-    return TlsRefused(f"{where}: no secure connection ({error.reason or 'TLS failed'})")
+    return TlsRefused(f"{where}: no secure connection ({reason or 'TLS failed'})")

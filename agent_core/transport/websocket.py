@@ -20,7 +20,7 @@ from websocket import ABNF
 
 from agent_core.errors import AgentError, AuthRefused, ServerTrouble, Unreachable, WrongPeer
 from agent_core.runtime.worker import Worker
-from agent_core.transport.sockets import connected_socket, wait_ready, wrap_tls
+from agent_core.transport.sockets import connected_socket, drain, wait_ready, wrap_tls
 from agent_core.wire.codec import MAX_BINARY_BYTES
 
 CONNECT_SECONDS = 20.0
@@ -138,26 +138,28 @@ def open_websocket(
     port = parts.port or (443 if secure else 80)
     raw = connected_socket(host, port, deadline, should_stop, wake)
     on_raw(raw)
+    link = BoundedWebSocket()
+    lines = [f"{name}: {value}" for name, value in headers.items()]
     try:
-        raw.settimeout(max(1.0, deadline - time.monotonic()))
+        raw.settimeout(max(0.1, deadline - time.monotonic()))
         if secure:
             raw = wrap_tls(raw, host, port, verify_tls)
-        link = BoundedWebSocket()
-        lines = [f"{name}: {value}" for name, value in headers.items()]
         link.connect(url, socket=raw, header=lines, redirect_limit=0, suppress_origin=True)
+        status = link.getstatus()
+        if status != 101:
+            raise _bad_status(status, f"{host}:{port}")
     except websocket.WebSocketBadStatusException as error:
         raw.close()
         raise _bad_status(error.status_code, f"{host}:{port}") from None
     except (OSError, websocket.WebSocketException) as error:
         raw.close()
+        answer = link.handshake_response
+        if answer is not None and answer.status != 101:  # a redirect, which the library does not follow for us
+            raise _bad_status(answer.status, f"{host}:{port}") from None
         raise Unreachable(f"no WebSocket at {host}:{port}: {error}") from None
     except AgentError:
         raw.close()
         raise
-    if link.getstatus() != 101:
-        status = link.getstatus()
-        link.shutdown()
-        raise _bad_status(status, f"{host}:{port}")
     link.settimeout(WRITE_SECONDS)
     return link
 
@@ -264,13 +266,8 @@ class Link:
             return True
         ready = wait_ready([raw, self._wake_out], [], 60.0)
         if self._wake_out in ready:
-            self._drain()
+            drain(self._wake_out)
         return raw in ready
-
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while len(self._wake_out.recv(1024)) == 1024:
-                pass
 
     def _do_connect(self) -> None:
         self._do_close()
