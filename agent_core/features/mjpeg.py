@@ -57,4 +57,6 @@ class FirstFrame:
         """The frame in what was read; empty if the stream ended before there was one."""
         if self._begin < 0:
             return b""
-        return body[self._begin : self._end] if self._end >= 0 else body[self._begin :]
+        found = body[self._begin : self._end] if self._end >= 0 else body[self._begin :]
+        # The line end before a delimiter is none of the picture's, which ends with another byte.
+        return found.removesuffix(b"\r")

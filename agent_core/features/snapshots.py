@@ -67,7 +67,7 @@ class Snapshots:
         self._clock = clock
         self._on_camera_state = on_camera_state
         fetchers = cameras or [HttpCamera(each, http, monotonic=clock.monotonic) for each in config.cameras]
-        self._cameras = list(zip(config.cameras, fetchers, strict=True))
+        self._cameras: list[tuple[CameraConfig, Camera]] = list(zip(config.cameras, fetchers, strict=True))
         self._order = _primary_first(config.cameras)
         self._shrinker = Shrinker()
         self.worker = Worker("snapshots", limit=TASK_LIMIT, tick=self.tick, on_stop=http.close)
@@ -104,14 +104,20 @@ class Snapshots:
         self.worker.wake()
 
     def set_cameras(self, cameras: Sequence[CameraConfig]) -> bool:
-        """Other cameras from the next turn on (a host that learns of them later); False if it cannot be taken now."""
+        """Other cameras from the next turn on (a host that learns of them later); False if it cannot be taken now.
+
+        The same cameras again change nothing: one that is broken is not told anew.
+        """
 
         def take() -> None:
+            if [config for config, _ in self._cameras] == list(cameras):
+                return
             fetchers = [HttpCamera(each, self._http, monotonic=self._clock.monotonic) for each in cameras]
-            self._cameras = list(zip(cameras, fetchers, strict=True))
+            self._cameras = [*zip(cameras, fetchers, strict=True)]
             self._order = _primary_first(cameras)
             self._health = [Health() for _ in self._cameras]
             self._queue.clear()
+            self.worker.wake()
 
         return self.worker.submit(take)
 

@@ -97,7 +97,9 @@ def test_a_camera_rests_after_its_third_failure() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.01, 30), st.booleans(), st.booleans(), st.booleans()), max_size=60))
 def test_never_more_often_than_allowed(steps: list[tuple[float, bool, bool, bool]]) -> None:
-    now, turns, regular, boosts = 0.0, Turns(), [], []
+    now, turns = 0.0, Turns()
+    regular: list[float] = []
+    boosts: list[float] = []
     for seconds, printing, viewing, boost in steps:
         now += seconds
         if boost:

@@ -57,9 +57,9 @@ def test_the_same_as_requests(algorithm: str | None, quality: str | None, user: 
     header += f', qop="{quality}"' if quality else ""
     theirs = HTTPDigestAuth(user, password)
     theirs.init_per_thread_state()
-    thread: Any = theirs._thread_local
-    thread.chal = _asked(header).parameters
-    answer = _pairs(theirs.build_digest_header("GET", "http://camera/snap?x=1") or "")
+    untyped: Any = theirs
+    untyped._thread_local.chal = _asked(header).parameters
+    answer = _pairs(untyped.build_digest_header("GET", "http://camera/snap?x=1") or "")
     ours = authorization(_asked(header), Credentials(user, password), "GET", "/snap?x=1", answer.get("cnonce", "c"))
     if algorithm == "MD5-sess" and not quality:
         return  # requests invents a cnonce that it does not tell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 
@@ -250,6 +251,42 @@ def test_no_imaging_library_for_ordinary_pictures() -> None:
     bench.snapshots.boost()
     bench.run(0.1)
     assert ("cv2" in sys.modules) is before
+
+
+def test_cameras_learned_later() -> None:
+    """On the real thread, which had nothing to wait for until then."""
+    sent = threading.Event()
+
+    def taken(_request: object) -> HttpResponse:
+        sent.set()
+        return OK
+
+    bench = Bench(answers=(taken,))
+    bench.snapshots.worker.start()
+    try:
+        bench.snapshots.boost()
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(jpeg())
+            file.flush()
+            later = CameraConfig(PRIMARY, file=file.name)
+            assert bench.snapshots.set_cameras([later])
+            assert sent.wait(5)
+            done = threading.Event()
+            assert bench.snapshots.set_cameras([later])
+            assert bench.snapshots.submit(done.set)
+            assert done.wait(5)
+    finally:
+        bench.snapshots.worker.stop()
+    assert bench.snapshots.worker.join(5)
+    assert bench.names()[0] == "Bed"
+
+
+def test_the_same_state_twice_changes_nothing() -> None:
+    bench = Bench(PRIMARY)
+    for _ in range(2):
+        bench.snapshots.update(printing=False, viewing=True, should_watch=False)
+        bench.run(5)
+    assert len(bench.forms()) == 1
 
 
 def test_on_its_own_thread() -> None:
