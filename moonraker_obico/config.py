@@ -75,6 +75,8 @@ class HostConfig:
     server_url: str = DEFAULT_SERVER
     verify_tls: bool = True
     token: Secret | None = None
+    token_in_file: bool = False
+    """Whether the configuration file itself holds the token."""
     moonraker_host: str = "127.0.0.1"
     moonraker_port: int = 7125
     api_key: Secret | None = None
@@ -172,6 +174,7 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         server_url=_server(server),
         verify_tls=server.boolean("verify_tls") is not False,
         token=_token(server, data_dir),
+        token_in_file=server.text("auth_token") is not None,
         moonraker_host=host,
         moonraker_port=moonraker.whole("port", lambda port: 0 < port < 65536, "a port: a number from 1 to 65535")
         or 7125,

@@ -88,7 +88,8 @@ class _Waiter:
 
 class Connection:
     """`post` takes the events; `on_host_fact` takes (name, value) of the slow-moving things: `webcams`, `presets`,
-    `update_status`, `printer_info`. Both are called on the reading thread and must return at once.
+    `update_status`, `printer_info`; `on_update` each new status. All are called on the reading thread and must return
+    at once.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Connection:
         *,
         post: Callable[[HostEvent], None],
         on_host_fact: Callable[[str, Any], None],
+        on_update: Callable[[Objects], None] = lambda _objects: None,
         http: Http,
         clock: Clock,
         version: str,
@@ -107,6 +109,7 @@ class Connection:
         self._translator = translator
         self._post = post
         self._on_host_fact = on_host_fact
+        self._on_update = on_update
         self._http = http
         self._clock = clock
         self._version = version
@@ -419,6 +422,7 @@ class Connection:
                     self._not_live()
                 elif self._live:
                     self._updated()
+            self._on_update(self.objects())
         elif method == "notify_gcode_response":
             if isinstance(first, str) and first.startswith("!!"):
                 events = translator.gcode_line(first, now)

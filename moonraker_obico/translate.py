@@ -126,6 +126,11 @@ class Translator:
         return self._status
 
     @property
+    def print_ts(self) -> int | None:
+        """The identity of the print under way, as far as it is settled."""
+        return None if self._print is None else self._print.ts
+
+    @property
     def wanted_file(self) -> str:
         return self._asked_file
 

@@ -1,0 +1,214 @@
+"""`run`: the agent in the foreground. The main thread waits for signals, for `status`, and for a new token."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from agent_core.errors import ConfigInvalid
+from agent_core.features.camera_urls import shown
+from agent_core.runtime.clock import SystemClock
+from moonraker_obico import logs
+from moonraker_obico.app import App
+from moonraker_obico.cli import exit_codes, lock, status_socket
+from moonraker_obico.cli.notify import Notifier
+from moonraker_obico.config import LEVELS, HostConfig, load
+from moonraker_obico.version import AGENT_VERSION
+
+_log = logging.getLogger(__name__)
+
+TURN_SECONDS = 5.0
+"""How often the main thread looks whether the printer was linked meanwhile."""
+STOP_SECONDS = 2.3
+
+
+def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int:
+    """Until SIGTERM or SIGINT; the exit status. Raises ConfigInvalid."""
+    config = load(path)
+    level = (level or config.log_level).upper()
+    if level not in LEVELS:
+        raise ConfigInvalid(f"--log-level {level} is none of {', '.join(LEVELS)}")
+    logs.set_up(None if to_stderr else config.log_path, level)
+    for warning in config.warnings:
+        _log.warning("%s", warning)
+    try:
+        handle = lock.take(config.lock_path)
+    except lock.Running as running:
+        _log.error("%s: stop that one first, or give this one a configuration file of its own", running)
+        return exit_codes.RUNNING
+    except OSError as error:
+        raise ConfigInvalid(
+            f"the data folder {config.data_dir} cannot be used ({error.strerror or error}): "
+            "set [agent] data_dir to a folder that this user may write"
+        ) from None
+    try:
+        return Supervisor(config, Notifier()).run()
+    finally:
+        config.status_path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+class Supervisor:
+    """Keeps one App running; a new token or server address gets a new App."""
+
+    def __init__(self, config: HostConfig, notifier: Notifier) -> None:
+        self._config = config
+        self._notifier = notifier
+        self._clock = SystemClock()
+        self._app: App | None = None
+        self._stopping = False
+        self._began = time.time()
+        self._seen = self._stamps()
+
+    def run(self) -> int:
+        woken, wake = socket.socketpair()
+        with woken, wake:
+            for end in (woken, wake):
+                end.setblocking(False)
+            # A signal's handler runs between two bytecodes only; the byte on this pair ends the wait.
+            signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._stop)
+            try:
+                with status_socket.listen(self._config.status_path) as listener:
+                    self._loop(woken, listener)
+            finally:
+                signal.set_wakeup_fd(-1)
+        return exit_codes.OK
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _loop(self, woken: socket.socket, listener: socket.socket) -> None:
+        _log.info("moonraker-obico %s, configuration %s", AGENT_VERSION, self._config.path)
+        try:
+            self._start()
+            self._notifier.ready()
+            poller = select.poll()
+            poller.register(woken, select.POLLIN)
+            poller.register(listener, select.POLLIN)
+            watchdog = self._notifier.watchdog_seconds
+            wait = TURN_SECONDS if watchdog is None else min(TURN_SECONDS, watchdog / 3)
+            while not self._stopping:
+                ready = {descriptor for descriptor, _ in poller.poll(wait * 1000)}
+                if listener.fileno() in ready:
+                    status_socket.answer(listener, self.status())
+                if not self._stopping:
+                    self._turn()
+        finally:
+            self._notifier.stopping()
+            self._end()
+
+    def _turn(self) -> None:
+        stamps = self._stamps()
+        if stamps != self._seen:
+            self._seen = stamps
+            self._reload()
+        if self._app is None or self._app.alive():
+            self._notifier.alive()
+        self._notifier.status(_line(self.status()))
+
+    def _start(self) -> None:
+        if self._config.token is None:
+            _log.warning("this printer is not linked: run `moonraker-obico link -c %s`", self._config.path)
+            return
+        self._app = App(self._config, self._clock)
+        self._app.start()
+
+    def _end(self) -> None:
+        app, self._app = self._app, None
+        if app is not None:
+            stragglers = app.stop(STOP_SECONDS)
+            _log.info("stopped%s", f", but not: {', '.join(stragglers)}" if stragglers else "")
+
+    def _reload(self) -> None:
+        """Only the link is taken over while running; everything else takes a restart."""
+        try:
+            fresh = load(self._config.path)
+        except ConfigInvalid as error:
+            _log.warning("the configuration was changed, but cannot be used: %s", error)
+            return
+        if (fresh.token, fresh.server_url) == (self._config.token, self._config.server_url):
+            return
+        self._config = replace(self._config, token=fresh.token, server_url=fresh.server_url)
+        _log.info("the link to the server was changed; starting anew")
+        self._end()
+        self._start()
+
+    def _stamps(self) -> tuple[int, int]:
+        return _stamp(self._config.path), _stamp(self._config.token_path)
+
+    def status(self) -> Mapping[str, Any]:
+        """What `moonraker-obico status --json` prints."""
+        told: dict[str, Any] = {
+            "agent": {"version": AGENT_VERSION, "pid": os.getpid(), "since": self._began},
+            "config": str(self._config.path),
+            "link": {"state": "not linked", "server": self._config.server_url},
+            "moonraker": None,
+            "printer": None,
+            "print": None,
+            "cameras": [],
+        }
+        if self._app is not None:
+            told |= describe(self._app, self._config)
+        return told
+
+
+def describe(app: App, config: HostConfig) -> dict[str, Any]:
+    """The parts of the status that a running App knows."""
+    link, view, state = app.link, app.view, app.agent.state
+    report, job = view.report, state.print
+    problems = app.agent.cameras
+    return {
+        "link": {
+            "state": "connected" if link.connected else "needs you" if link.needs_person else "connecting",
+            "since": link.since,
+            "reason": link.reason,
+            "server": config.server_url,
+            "printer": link.printer_name,
+            "queued_events": link.queued_events,
+        },
+        "moonraker": {
+            "address": f"{config.moonraker_host}:{config.moonraker_port}",
+            "problem": view.moonraker,
+        },
+        "printer": None if report is None else {"state": state.phase.value, "error": report.error},
+        "print": None if job is None else {
+            "file": job.filename,
+            "since": job.ts,
+            "paused": job.paused_at is not None,
+            "completion": None if report is None else report.progress.completion,
+            "seconds_left": None if report is None else report.progress.print_time_left,
+        },
+        "cameras": [
+            {
+                "name": camera.info.name,
+                "primary": camera.info.primary,
+                "address": shown(camera.snapshot_url or camera.stream_url or ""),
+                "problem": problems.get(camera.info.name),
+            }
+            for camera in app.cameras
+        ],
+    }  # fmt: skip
+
+
+def _line(status: Mapping[str, Any]) -> str:
+    printer = status["printer"]
+    seen = printer["state"] if printer else "printer not known"
+    return f"server: {status['link']['state']}; {seen}"
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,57 @@
+"""Where log lines go: a file that cannot grow for ever, or standard error (for a journal with its priorities)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+from agent_core.errors import ConfigInvalid
+
+FILE_LIMIT = 1024 * 1024
+"""Bytes of a log file; one older one is kept beside it. (logging.handlers would cost half a megabyte of memory.)"""
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class BoundedFile(logging.FileHandler):
+    """Begins a new file when the old one is full; the one before it is lost."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if self.stream is not None and self.stream.tell() >= FILE_LIMIT:
+            self.close()
+            with contextlib.suppress(OSError):
+                Path(self.baseFilename).replace(f"{self.baseFilename}.1")
+
+
+class JournalFormatter(logging.Formatter):
+    """A priority in front (sd-daemon(3)), no time: the journal has its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = _PRIORITIES.get(record.levelno, 6)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def set_up(path: Path | None, level: str) -> None:
+    """Raises ConfigInvalid if the file cannot be written."""
+    handler: logging.Handler
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler = BoundedFile(path, encoding="utf-8")
+        except OSError as error:
+            raise ConfigInvalid(
+                f"the log file {path} cannot be written ({error.strerror or error}): change [logging] path"
+            ) from None
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    if path is None and "JOURNAL_STREAM" in os.environ:
+        handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It logs each request at DEBUG, headers (and so tokens) included.
+    logging.getLogger("websocket").setLevel(logging.WARNING)
