@@ -21,7 +21,7 @@ DEFAULT = Path(__file__).parents[2] / "docs" / "img" / "live.png"
 
 
 def take(target: Path) -> None:
-    """Write the picture of the live page to `target` (PNG, 1180 x 720 CSS pixels)."""
+    """Write the picture of the live page to `target` (PNG, 1180 x 880 CSS pixels)."""
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
@@ -31,7 +31,7 @@ def take(target: Path) -> None:
         context = browser.new_context(
             base_url=server.url,
             storage_state=set_up(browser, server),
-            viewport={"width": 1180, "height": 720},
+            viewport={"width": 1180, "height": 880},
             locale="en-GB",
         )
         prusa, voron, ender = (link_agent(context, server, name) for name in ("Prusa MK4", "Voron 2.4", "Ender 3"))

@@ -198,6 +198,7 @@ def test_a_printer_that_goes_is_shown_offline(page: Page, link: Link, browser: B
     agent.connect()
     printing(agent)
     expect(shown.get_by_text("Printing", exact=True)).to_be_visible()
+    expect(shown.locator(".since")).to_contain_text("Online since")
 
 
 def test_errors_are_said_in_the_printers_words(page: Page, link: Link) -> None:
@@ -369,6 +370,21 @@ def test_an_ended_session_leads_to_the_log_in(page: Page, context: BrowserContex
     context.clear_cookies()
     page.reload()
     expect(page).to_have_url(re.compile("/login$"))
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+
+
+def test_a_reconnect_without_session_leads_to_the_log_in(
+    page: Page, context: BrowserContext, complaints: Complaints
+) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", name="No printer yet")).to_be_visible()
+    cookies = context.cookies()
+    context.clear_cookies()
+    context.set_offline(True)
+    expect(page.get_by_role("alert")).to_contain_text("Connection to the server lost")
+    context.set_offline(False)
+    expect(page).to_have_url(re.compile("/login$"))
+    complaints.forget_network()
     context.add_cookies(cookies)  # type: ignore[arg-type]
 
 

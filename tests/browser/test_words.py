@@ -146,3 +146,29 @@ def test_back_off_starts_within_a_second_and_is_capped(blank: Page) -> None:
       return [0, 1, 5, 400].map((n) => [backoff(n, () => 0), backoff(n, () => 0.999999)].map(Math.round));
     }"""
     assert blank.evaluate(script) == [[50, 1000], [50, 2000], [50, 30_000], [50, 30_000]]
+
+
+@pytest.mark.parametrize(
+    ("agent", "tone", "final", "words"),
+    [
+        (None, "busy", None, "Pause sent. The printer has not confirmed it yet."),
+        ({"state": "sent", "error": None}, "busy", None, "Pause sent. The printer has not confirmed it yet."),
+        ({"state": "accepted"}, "busy", None, "Pause: accepted by the printer. Waiting until the print pauses."),
+        ({"state": "done"}, "go", True, "Paused."),
+        ({"state": "done", "text": "retracted 6.5 mm"}, "go", True, "Paused: retracted 6.5 mm"),
+        ({"state": "done", "error": "lifted 1.2 of 2.5 mm"}, "go", True, "Paused: lifted 1.2 of 2.5 mm"),
+        ({"state": "failed", "error": "Cold"}, "bad", True, "Pause failed. The printer says: Cold"),
+        ({"state": "rejected", "error": "Busy"}, "bad", True, "Pause was refused. The printer says: Busy"),
+        ({"state": "unknown"}, "warn", True, "Pause was sent, but no answer came. Look at the printer's state."),
+    ],
+)
+def test_outcomes_of_a_command(blank: Page, agent: Any, tone: str, final: bool | None, words: str) -> None:
+    outcome = run(blank, "view/commands", "outcomeOf", "pause", agent)
+    assert (outcome["tone"], outcome.get("final"), outcome["text"]) == (tone, final, words)
+
+
+def test_refusals_of_the_server(blank: Page) -> None:
+    offline = run(blank, "view/commands", "refusal", "cancel", "printer offline")
+    assert offline["text"] == "Cancel was not sent: the printer is offline."
+    other = run(blank, "view/commands", "refusal", "cancel", "nothing is printing")
+    assert other["text"] == "Cancel was not sent: nothing is printing."

@@ -35,7 +35,7 @@ export class Store {
       .map(({ id }) => id);
   }
 
-  /** {printer, received (ms), offlineSeen (ms or null), outcome (or null)} */
+  /** {printer, received, offlineSeen and onlineSeen (when this page saw it go or come; ms or null), outcome (or null)} */
   entry(id) {
     return this.#entries.get(id);
   }
@@ -67,10 +67,12 @@ export class Store {
   /** A whole Printer from the server. */
   put(printer) {
     const now = Date.now();
-    const entry = this.#entries.get(printer.id) ?? { outcome: null, offlineSeen: null };
+    const entry = this.#entries.get(printer.id) ?? { outcome: null, offlineSeen: null, onlineSeen: null };
     entry.printer = printer;
     entry.received = now;
     entry.epoch = this.#epoch;
+    if (!printer.status) entry.onlineSeen = null;
+    else if (entry.offlineSeen !== null) entry.onlineSeen = now;
     entry.offlineSeen = printer.status ? null : (entry.offlineSeen ?? now);
     this.#entries.set(printer.id, entry);
     this.changed();

@@ -158,7 +158,8 @@ export class Card {
         : "Has not connected yet";
       title = since.toISOString();
     } else {
-      const since = format.toDate(entry.printer.online_since);
+      const seen = entry.onlineSeen === null ? null : new Date(entry.onlineSeen + store.skew);
+      const since = format.toDate(entry.printer.online_since) ?? seen;
       line = since ? `Online since ${format.moment(since, now)}` : "Online";
       title = since?.toISOString() ?? null;
     }
