@@ -1,0 +1,58 @@
+# The commands a newcomer types. Each does its own set-up, in virtual environments inside this folder.
+#
+#   make demo          the whole thing at work: server, OctoPrint, Klipper, cameras; Ctrl-C ends it
+#   make demo CHECK=1  the same without a person; prints a table and fails on any miss
+#   make test          linters, types and all tests
+#   make bench         speed and memory, one JSON line a figure
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest -p no:cacheprovider
+
+.PHONY: help demo test lint unit contract e2e browser bench coverage envs packages clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# The tests' own environment: our packages in place, with everything that tests and linters need.
+$(VENV)/ready: setup.py scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+# What the hosts need: real OctoPrint and Moonraker, each with our built wheel, as a user installs it.
+envs: $(VENV)/ready
+	@$(RUN) -m demo.envs
+
+packages:
+	@sh scripts/packages.sh
+
+demo: $(VENV)/ready
+	@$(RUN) -m demo.run $(if $(CHECK),--check) $(ARGS)
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+unit: $(VENV)/ready
+	$(PYTEST) tests/test_imports.py tests/unit
+
+contract: packages envs
+	$(PYTEST) tests/contract
+
+e2e: packages envs
+	$(PYTEST) tests/e2e
+
+browser: packages envs
+	$(PYTEST) tests/browser
+
+test: lint unit contract e2e browser
+
+coverage: packages envs
+	$(PYTEST) tests/unit/agent_core tests/contract --cov=agent_core --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+bench: packages envs
+	@$(RUN) -m bench $(ARGS)
+
+clean:
+	rm -rf .venv .venvs .cache .demo build dist *.egg-info
