@@ -1,0 +1,72 @@
+"""Shared by the server's tests: a small picture, a configuration, an application with a known owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from fastapi import FastAPI
+
+from reference_server.app import create_app
+from reference_server.config import ServerConfig, load_config
+
+PASSWORD = "a long password"
+BASE = "http://server.test"
+
+Result = TypeVar("Result")
+
+
+def jpeg(width: int = 64, height: int = 48) -> bytes:
+    """The smallest thing with all the parts of a JPEG that a header reader looks at."""
+    frame = b"\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big") + b"\x01\x01\x11\x00"
+    return (
+        b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+        b"\xff\xc0" + (len(frame) + 2).to_bytes(2, "big") + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+        b"\x00\x00\xff\xd9"
+    )
+
+
+def make_config(folder: Path, **options: str) -> ServerConfig:
+    return load_config({"data_dir": str(folder), "port": "0", **options}, {})
+
+
+def run(make: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    return asyncio.run(make())
+
+
+class Person:
+    """A logged-in browser on an in-process application: cookies and CSRF header are taken care of."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE)
+
+    async def __aenter__(self) -> Person:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+    async def log_in(self, name: str = "ada", password: str = PASSWORD) -> httpx.Response:
+        answer = await self.http.post("/api/v1/auth/login/", json={"name": name, "password": password})
+        if answer.status_code == 200:
+            self.http.headers["X-CSRFToken"] = answer.json()["csrf_token"]
+        return answer
+
+    async def link(self) -> dict[str, Any]:
+        """A new printer, by code; as the agent sees it (with its token)."""
+        code = (await self.http.get("/api/v1/onetimeverificationcodes/")).json()["code"]
+        found: dict[str, Any] = (await self.http.post(f"/api/v1/octo/verify/?code={code}")).json()["printer"]
+        return found
+
+
+def make_app(folder: Path, **options: str) -> FastAPI:
+    """An application with the owner ada and a second user, bob."""
+    app = create_app(make_config(folder, **options))
+    accounts = app.state.context.accounts
+    accounts.create_user("ada", PASSWORD, "ada@example.org")
+    accounts.create_user("bob", PASSWORD)
+    return app
