@@ -54,9 +54,10 @@ def test_from_the_first_run_link_to_a_card_that_moves(
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".digits")).to_have_text(re.compile(r"^\d{3} \d{3}$"))
     expect(dialog.get_by_text("Valid for 1:59:")).to_be_visible()
-    expect(dialog.get_by_text("moonraker-obico link", exact=True)).to_be_visible()
     expect(dialog.get_by_text(server.url, exact=True)).to_be_visible()
     code = (dialog.locator(".digits").text_content() or "").replace(" ", "")
+    command = f"moonraker-obico link --server {server.url} --code {code}"
+    expect(dialog.get_by_role("group", name="Command")).to_contain_text(command)
 
     agent = FakeAgent.link(server.url, code)
     expect(dialog).to_be_hidden()

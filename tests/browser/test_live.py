@@ -182,6 +182,23 @@ def test_an_agent_without_acknowledgements_is_told_by_its_state(page: Page, link
     expect(shown.get_by_role("status")).to_contain_text("Paused.")
 
 
+def test_a_public_agent_is_told_by_its_state_too(page: Page, link: Link) -> None:
+    agent = link("Voron")
+    agent.version = "2.6.1"
+    page.goto("/")
+    printing(agent)
+    shown = card(page, "Voron")
+    shown.get_by_role("button", name="Pause the print").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    assert "id" not in agent.wait_for_command("pause")
+    expect(shown.get_by_role("status")).to_contain_text("watch the printer's state")
+    printing(agent, "Paused")
+    expect(shown.get_by_role("status")).to_contain_text("Paused.")
+    agent.close()
+    expect(shown.get_by_text("Offline", exact=True)).to_be_visible()
+    expect(shown.get_by_role("status")).not_to_contain_text("watch the printer's state")
+
+
 def test_a_printer_that_goes_is_shown_offline(page: Page, link: Link, browser: Browser) -> None:
     agent = link("Voron")
     page.goto("/")

@@ -159,7 +159,7 @@ def test_back_off_starts_within_a_second_and_is_capped(blank: Page) -> None:
         ({"state": "done", "error": "lifted 1.2 of 2.5 mm"}, "go", True, "Paused: lifted 1.2 of 2.5 mm"),
         ({"state": "failed", "error": "Cold"}, "bad", True, "Pause failed. The printer says: Cold"),
         ({"state": "rejected", "error": "Busy"}, "bad", True, "Pause was refused. The printer says: Busy"),
-        ({"state": "unknown"}, "warn", True, "Pause was sent, but no answer came. Look at the printer's state."),
+        ({"state": "unknown"}, "warn", None, "Pause sent. No confirmation will come: watch the printer's state."),
     ],
 )
 def test_outcomes_of_a_command(blank: Page, agent: Any, tone: str, final: bool | None, words: str) -> None:

@@ -129,14 +129,23 @@ class FakeAgent:
     Args:
         server: base URL, e.g. ``http://127.0.0.1:3334``.
         token: the printer's auth token.
-        name: sent as ``settings.agent.name``.
+        name, version: sent as ``settings.agent``; ours start at 3.0.0.
         acks: states that every command is answered with at once, e.g. ``("accepted",)``; none: a public agent.
     """
 
-    def __init__(self, server: str, token: str, *, name: str = "octoprint_obico", acks: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        name: str = "octoprint_obico",
+        version: str = "3.0.0",
+        acks: tuple[str, ...] = (),
+    ) -> None:
         self.server = server.rstrip("/")
         self.token = token
         self.name = name
+        self.version = version
         self.acks = acks
         self.received: list[Json] = []  # bounded by the length of a test
         self.closed_with: int | None = None
@@ -229,7 +238,7 @@ class FakeAgent:
         if event is not None:
             name = (status or {}).get("job", {}).get("file", {}).get("name")
             message["event"] = {"event_type": event, "data": {"name": name}}
-        message["settings"] = {"agent": {"name": self.name, "version": "3.0.0"}, "webcams": [], **(settings or {})}
+        message["settings"] = {"agent": {"name": self.name, "version": self.version}, "webcams": [], **(settings or {})}
         self.send(message)
 
     def ack(self, command: Mapping[str, Any], state: str, error: str | None = None) -> None:

@@ -49,7 +49,10 @@ function follow(printer) {
     const first = !seen.has(id);
     const pending = last.state === "sent" || last.state === "accepted";
     const recent = store.serverNow() - Date.parse(last.at) < PENDING_OLD;
-    if (seen.get(id) !== key && (!first || (pending && recent && !reached(last.cmd, state.kind)))) {
+    // Where the printer's state has told already, "unknown" adds nothing.
+    const open = outcome !== null && !outcome.final;
+    const told = last.state === "unknown" && (!open || reached(last.cmd, state.kind));
+    if (seen.get(id) !== key && !told && (!first || (pending && recent && !reached(last.cmd, state.kind)))) {
       tell(id, { ...outcomeOf(last.cmd, last), command: last.cmd });
     }
     seen.set(id, key);
@@ -57,9 +60,9 @@ function follow(printer) {
     seen.set(id, "");
   }
   // An agent without command_ack shows by its state that the command took effect; one with it may add words later.
-  const open = store.entry(id).outcome;
-  if (open && open === outcome && !open.final && reached(open.command, state.kind)) {
-    tell(id, { ...outcomeOf(open.command, { state: "done" }), command: open.command });
+  const same = store.entry(id).outcome === outcome;
+  if (outcome !== null && same && !outcome.final && reached(outcome.command, state.kind)) {
+    tell(id, { ...outcomeOf(outcome.command, { state: "done" }), command: outcome.command });
   }
 }
 
@@ -158,7 +161,7 @@ const actions = {
     }
     // The socket may have told the end of it already.
     const now = store.entry(id)?.outcome;
-    if (now === sending || (outcome.final && !now?.final)) tell(id, { ...outcome, command: name });
+    if (now === sending || (outcome.final && now && !now.final)) tell(id, { ...outcome, command: name });
   },
 
   async settings(id) {

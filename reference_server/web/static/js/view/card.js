@@ -20,7 +20,7 @@ const OLD_PICTURE = 300;
 // A picture that did not load is asked for again after this long (ms).
 const RETRY_PICTURE = 20_000;
 // An unconfirmed command holds its button this long (ms); the agent moves nothing twice anyway.
-const REPEAT_AFTER = 60_000;
+const REPEAT_AFTER = 20_000;
 
 export class Card {
   #shown = null; // which picture is on screen,
@@ -285,7 +285,7 @@ export class Card {
     show(this.outcome, outcome !== null);
     setText(this.outcomeText, outcome?.text ?? "");
     this.outcome.dataset.tone = outcome?.tone ?? "";
-    show(this.dismiss, Boolean(outcome?.final));
+    show(this.dismiss, outcome !== null && outcome.tone !== "busy");
   }
 
   #buttons(printer, entry, fresh, name) {

@@ -104,7 +104,8 @@ export function outcomeOf(command, agent) {
     case "rejected":
       return { tone: "bad", text: `${VERBS[command]} was refused. The printer says: ${words ?? "nothing more."}`, final: true };
     case "unknown":
-      return { tone: "warn", text: `${VERBS[command]} was sent, but no answer came. Look at the printer's state.`, final: true };
+      // An agent that never answers (a public one), or one that went away before it did.
+      return { tone: "warn", text: `${VERBS[command]} sent. No confirmation will come: watch the printer's state.` };
     default:
       return { tone: "busy", text: `${VERBS[command]} sent. The printer has not confirmed it yet.` };
   }

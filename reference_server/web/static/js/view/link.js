@@ -16,7 +16,7 @@ function copyable(label, value) {
       class: "quiet",
       onclick: async () => {
         try {
-          await navigator.clipboard.writeText(value);
+          await navigator.clipboard.writeText(code.textContent);
           setText(said, "copied");
         } catch {
           // Browsers give the clipboard to https and localhost only.
@@ -29,7 +29,8 @@ function copyable(label, value) {
     "Copy",
   );
   const code = h("code", {}, value);
-  return h("div", { class: "copyable", "aria-label": label, role: "group" }, code, button, said);
+  const node = h("div", { class: "copyable", "aria-label": label, role: "group" }, code, button, said);
+  return { node, code };
 }
 
 /** `printer` null links a new one. Resolves with the linked Printer, or null. */
@@ -44,6 +45,8 @@ export async function linkPrinter(printer, serverNow) {
   const renew = h("button", { type: "button", class: "primary", hidden: true, onclick: () => fetchCode() }, "Get a new code");
   const server = document.location.origin;
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(document.location.hostname);
+  const address = copyable("Server address", server);
+  const command = copyable("Command", "…");
   const steps = h(
     "div",
     { class: "dialog-body" },
@@ -62,10 +65,10 @@ export async function linkPrinter(printer, serverNow) {
       {},
       "Open OctoPrint, then Settings → Obico. Enter the server address and the code, and press Link.",
     ),
-    copyable("Server address", server),
+    address.node,
     h("h3", {}, "Klipper"),
-    h("p", {}, "On the printer's computer, run this and answer with the server address and the code:"),
-    copyable("Command", "moonraker-obico link"),
+    h("p", {}, "Run this on the printer's computer:"),
+    command.node,
     local
       ? h(
           "p",
@@ -92,6 +95,7 @@ export async function linkPrinter(printer, serverNow) {
       code = await api.linkCode(again ? printer.id : null);
       complain(null);
       setText(digits, `${code.code.slice(0, 3)} ${code.code.slice(3)}`);
+      setText(command.code, `moonraker-obico link --server ${server} --code ${code.code}`);
       tick();
     } catch (error) {
       code = null;
