@@ -58,6 +58,7 @@ setup(
             "httpx>=0.27",
             "hypothesis>=6.100",
             "mypy>=1.10",
+            "pillow>=10.1",
             "playwright>=1.45",
             "pymongo>=4.6",
             "pytest>=8.0",
