@@ -18,7 +18,8 @@ router = APIRouter(prefix="/api/v1/octo", tags=["agent"])
 CODE_LIMIT = 64
 
 
-@router.api_route("/verify/", methods=["GET", "POST"])
+@router.get("/verify/", include_in_schema=False)
+@router.post("/verify/")
 async def verify(request: Request, context: Services) -> Response:
     """Hand in a six-digit code, in the query string; the answer holds the printer with its token."""
     address = caller_address(request)
