@@ -75,7 +75,7 @@ export async function linkPrinter(printer, serverNow) {
           { class: "note" },
           "You opened this page on the server itself. From another computer “",
           document.location.hostname,
-          "” does not lead here: use this computer's name or address in the network instead.",
+          "” does not lead here: start the server with --host 0.0.0.0 and open this page by this computer's name or address in the network.",
         )
       : null,
     h("p", { class: "waiting", role: "status" }, "Waiting for the printer. This closes by itself when it is linked."),
