@@ -23,7 +23,10 @@ class WireError(ValueError):
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """The document as BSON. Raises WireError for a value outside the subset."""
-    return _encode_document(document, 0)
+    try:
+        return _encode_document(document, 0)
+    except UnicodeEncodeError:
+        raise WireError("a text with half a character (a lone surrogate)") from None
 
 
 def _encode_document(document: Mapping[str, Any], depth: int) -> bytes:
@@ -88,7 +91,7 @@ def _decode_document(data: bytes, start: int, limit: int, depth: int) -> tuple[d
     position = start + 4
     while position < end - 1:
         kind = data[position]
-        name_end = data.find(b"\0", position + 1, end)
+        name_end = data.find(b"\0", position + 1, end - 1)
         if name_end < 0:
             raise WireError("not BSON: a key without end")
         name = data[position + 1 : name_end].decode()
@@ -103,7 +106,11 @@ def _decode_value(kind: int, data: bytes, at: int, limit: int, depth: int) -> tu
         if at + size > limit:
             raise WireError("not BSON: cut short")
         value = struct.unpack_from(form, data, at)[0] if size else None
-        return (bool(value) if kind == _BOOL else value), at + size
+        if kind == _BOOL:
+            if value not in {0, 1}:
+                raise WireError("not BSON: a truth value that is neither")
+            value = bool(value)
+        return value, at + size
     if kind in {_DOCUMENT, _ARRAY}:
         document, end = _decode_document(data, at, limit, depth + 1)
         return (list(document.values()) if kind == _ARRAY else document), end
@@ -114,6 +121,8 @@ def _decode_value(kind: int, data: bytes, at: int, limit: int, depth: int) -> tu
     end = begin + size
     if size < (1 if kind == _STRING else 0) or end > limit:
         raise WireError("not BSON: a wrong length")
+    if kind == _STRING and data[end - 1] != 0:
+        raise WireError("not BSON: a text without end")
     return (data[begin : end - 1].decode() if kind == _STRING else data[begin:end]), end
 
 

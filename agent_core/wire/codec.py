@@ -6,6 +6,7 @@ Sizes are bounded before anything is parsed. A frame that is no message raises W
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from agent_core.wire import bson, read
@@ -74,7 +75,7 @@ def parse(frame: str | bytes) -> Json:
     if len(frame) > MAX_TEXT_BYTES:
         raise WireError(f"a text frame of {len(frame)} characters is over the limit of {MAX_TEXT_BYTES}")
     try:
-        found = json.loads(frame, parse_constant=_refuse_constant)
+        found = json.loads(frame, parse_constant=_refuse_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -84,6 +85,14 @@ def parse(frame: str | bytes) -> Json:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _finite_float(digits: str) -> float:
+    """1e999 is a number in JSON and infinity in Python, which could not be handed on."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return value
 
 
 def decode_agent_frame(frame: str | bytes) -> AgentMessage:

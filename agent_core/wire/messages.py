@@ -142,12 +142,17 @@ class StatusMessage:
             status = _with_file_id(status, legacy_file_id)
         event = aliased("event", "octoprint_event")
         return cls(
-            # 0 means unknown, like null (§3.3).
-            current_print_ts=read.integer(wire.get("current_print_ts")) or None,
+            current_print_ts=_print_ts(wire.get("current_print_ts")),
             status=status or None,
             event=PrintEvent.from_wire(event) if event else None,
             settings=aliased("settings", "octoprint_settings"),
         )
+
+
+def _print_ts(value: object) -> int | None:
+    """0 means unknown, like null (§3.3); so does a negative that is not -1, which no agent should ever say."""
+    found = read.integer(value)
+    return found if found is not None and (found > 0 or found == NOT_PRINTING) else None
 
 
 def _with_file_id(status: Json, file_id: int) -> Json:

@@ -36,7 +36,7 @@ def number(value: object) -> float | None:
 def integer(value: object) -> int | None:
     """A whole number, also when a peer wrote it as 12.0."""
     found = number(value)
-    return int(found) if found is not None and found.is_integer() else None
+    return int(found) if found is not None and found.is_integer() and abs(found) <= _LARGEST_INTEGER else None
 
 
 def mapping(value: object) -> Json | None:
