@@ -110,7 +110,8 @@ class Protocol:
             "state": self._host.state,
             "state_message": self._host.message,
             "hostname": socket.gethostname(),
-            "klipper_path": folder,
+            # Moonraker refuses uploads to where Klipper's sources are: not the data folder itself.
+            "klipper_path": f"{folder}/klipper",
             "python_path": sys.executable,
             "process_id": os.getpid(),
             "user_id": os.getuid(),
