@@ -86,7 +86,7 @@ class KlipperMachine:
             self.idle_timeout = float(named["TIMEOUT"])
         elif name == "CLEAR_PAUSE":
             self.is_paused = False
-        else:
+        elif name != "M117":
             raise Refused(f"Unknown command:{name}")
 
     def pause(self) -> None:
