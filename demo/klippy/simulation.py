@@ -63,6 +63,8 @@ class Simulation:
         self._protocol = Protocol(self.host)
         self._requests: dict[int, Request] = {}
         self._session = Session(self._answer)
+        self.seen: dict[str, dict[str, Any]] = {}
+        self.changes: dict[tuple[str, str], list[Any]] = {}
         self.run(options.startup_time + options.sensor_time + 0.1)
 
     @property
@@ -74,7 +76,24 @@ class Simulation:
     def disconnects(self) -> int:
         return self._sockets.disconnects
 
+    def subscribe(self, *objects: str) -> None:
+        """From now on `seen` is what a client knows, and `changes` each field's values one after the other."""
+        template = {"method": "process_status_update"}
+        answer = self.call("objects/subscribe", objects=dict.fromkeys(objects), response_template=template)
+        self._merge((answer.result or {})["status"])
+
+    def _merge(self, status: dict[str, dict[str, Any]]) -> None:
+        for name, values in status.items():
+            known = self.seen.setdefault(name, {})
+            for key, value in values.items():
+                if key not in known or known[key] != value:
+                    self.changes.setdefault((name, key), []).append(value)
+            known.update(values)
+
     def _answer(self, message: dict[str, Any]) -> None:
+        if "id" not in message:
+            self._merge(message["params"]["status"])
+            return
         request = self._requests.pop(message["id"])
         request.answered = True
         request.result = message.get("result")
@@ -107,9 +126,8 @@ class Simulation:
     def _advance(self, limit: float) -> bool:
         """Do the next due thing; False if nothing is due before `limit`."""
         due = self.host.poll(max_steps=1)
-        tick = self._protocol.due()
-        dues = [d for d in (due, tick) if d is not None]
         self._protocol.tick([self._session])
+        dues = [d for d in (due, self._protocol.due()) if d is not None]
         if not dues or min(dues) > limit:
             return False
         self.clock.now = max(self.clock.now, min(dues))
