@@ -160,6 +160,12 @@ def settings(config: AgentConfig, known: HostSettings) -> wire.Settings:
 QUIET_SECONDS = 45.0
 """Between statuses that nobody waits for: a server keeps one 120 s (§3.3), the public agents send at 30-50 s."""
 
+ACTIVE_SECONDS = 10.0
+"""While a print is under way, on a server of ours: programs that ask its REST API get figures of this age at most."""
+
+ACTIVE_ELSEWHERE_SECONDS = 30.0
+"""The same on a public server: the public agents' own rate."""
+
 WATCHED_SECONDS = 2.0
 """While somebody looks at the printer on a server of ours."""
 
@@ -181,13 +187,15 @@ class Schedule:
         """Something changed that a person waits for."""
         return self if self.urgent_at is not None else Schedule(self.sent_at, now)
 
-    def due(self, viewing: bool, ours: bool) -> float:
-        """The moment at which the next status should go; 0: at once."""
+    def due(self, *, viewing: bool, active: bool, ours: bool) -> float:
+        """The moment at which the next status should go; 0: at once. `active`: a print is under way."""
         if self.sent_at is None:
             return 0.0
         period = QUIET_SECONDS
         if viewing:
             period = WATCHED_SECONDS if ours else WATCHED_ELSEWHERE_SECONDS
+        elif active:
+            period = ACTIVE_SECONDS if ours else ACTIVE_ELSEWHERE_SECONDS
         due = self.sent_at + period
         if self.urgent_at is not None:
             due = min(due, max(self.urgent_at, self.sent_at + URGENT_SECONDS))

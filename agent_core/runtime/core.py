@@ -278,8 +278,11 @@ class Core:
                     self._trouble(reason, needs_person=False)
 
     def _status_due(self) -> float:
-        ours = self._session.speaks(wire.Capability.EVENT_ACK)
-        return self._schedule.due(self._session.viewing, ours)
+        return self._schedule.due(
+            viewing=self._session.viewing,
+            active=self.state.phase.active,
+            ours=self._session.speaks(wire.Capability.EVENT_ACK),
+        )
 
     def _send_status(self, now: float) -> None:
         if not self._session.ready_for_status or now < self._status_due():

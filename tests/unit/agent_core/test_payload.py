@@ -159,20 +159,29 @@ def test_settings_repeat_the_agent_and_leave_out_what_is_not_known() -> None:
     assert wire["octoprint_version"] == "1.11.8"
 
 
-def test_the_first_status_goes_at_once_then_by_need() -> None:
+@pytest.mark.parametrize(
+    ("viewing", "active", "ours", "period"),
+    [
+        (False, False, True, payload.QUIET_SECONDS), (False, False, False, payload.QUIET_SECONDS),
+        (False, True, True, payload.ACTIVE_SECONDS), (False, True, False, payload.ACTIVE_ELSEWHERE_SECONDS),
+        (True, True, True, payload.WATCHED_SECONDS), (True, False, True, payload.WATCHED_SECONDS),
+        (True, True, False, payload.WATCHED_ELSEWHERE_SECONDS),
+    ],
+)  # fmt: skip
+def test_the_first_status_goes_at_once_then_by_need(viewing: bool, active: bool, ours: bool, period: float) -> None:
     schedule = payload.Schedule()
-    assert schedule.due(viewing=False, ours=True) == 0.0
-    schedule = schedule.sent(100.0)
-    assert schedule.due(viewing=False, ours=True) == 100.0 + payload.QUIET_SECONDS
-    assert schedule.due(viewing=True, ours=True) == 100.0 + payload.WATCHED_SECONDS
-    assert schedule.due(viewing=True, ours=False) == 100.0 + payload.WATCHED_ELSEWHERE_SECONDS
+    assert schedule.due(viewing=viewing, active=active, ours=ours) == 0.0
+    assert schedule.sent(100.0).due(viewing=viewing, active=active, ours=ours) == 100.0 + period
 
 
-def test_urgent_changes_go_at_once_but_not_in_bursts() -> None:
+@pytest.mark.parametrize(
+    ("changes", "due"), [([150.0], 145.0), ([120.0], 120.0), ([100.01, 100.05], 100.0 + payload.URGENT_SECONDS)]
+)
+def test_urgent_changes_go_at_once_but_not_in_bursts(changes: list[float], due: float) -> None:
     schedule = payload.Schedule().sent(100.0)
-    assert schedule.wanted(150.0).due(viewing=False, ours=True) == 145.0
-    assert schedule.wanted(120.0).due(viewing=False, ours=True) == 120.0
-    assert schedule.wanted(100.01).wanted(100.05).due(viewing=False, ours=True) == 100.0 + payload.URGENT_SECONDS
+    for change in changes:
+        schedule = schedule.wanted(change)
+    assert schedule.due(viewing=False, active=False, ours=True) == due
 
 
 def test_pictures_are_taken_while_it_prints_only() -> None:

@@ -1,0 +1,31 @@
+"""`python -m bench [GROUP…]`: takes the figures of all groups, or of those named; one JSON line each on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+GROUPS = {
+    "agent": "Moonraker agent: memory, threads, CPU, traffic; idle and printing (3 min)",
+    "growth": "Moonraker agent: memory after 1,000 prints with reconnects and bad cameras (5 min)",
+    "plugin": "OctoPrint plugin: what it adds to OctoPrint (5 min)",
+    "latency": "from the server's REST call to the printer's host (1 min)",
+    "reconnect": "how long until the agent is back after its link is lost (4 min)",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="groups:\n" + "\n".join(f"  {name:10} {text}" for name, text in GROUPS.items()),
+    )  # fmt: skip
+    parser.add_argument("group", nargs="*", choices=[*GROUPS, []], help="what to measure (default: everything)")
+    for name in parser.parse_args().group or GROUPS:
+        print(f"{name}: {GROUPS[name]}", file=sys.stderr)
+        importlib.import_module(f"bench.{name}").run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
