@@ -42,7 +42,8 @@ class OctoPrintSetup:
     """`venv` holds OctoPrint; `basedir` is OctoPrint's own folder (made if missing); `port` 0: a free one.
 
     `plugin_settings` go under `plugins.obico`; `virtual_printer` overrides the virtual printer's settings; `scripts`
-    are the user's own G-code scripts by name (`afterPrintPaused`); `extra` is merged over the rest of config.yaml.
+    are the user's own G-code scripts by name (`afterPrintPaused`); `plugins` are sources of single-file plugins by
+    name; `extra` is merged over the rest of config.yaml.
     """
 
     venv: Path
@@ -57,6 +58,7 @@ class OctoPrintSetup:
     snapshot_url: str | None = None
     stream_url: str | None = None
     scripts: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     autoconnect: bool = True
 
@@ -138,6 +140,10 @@ class OctoPrintHost:
             script = self.basedir / "scripts" / "gcode" / name
             script.parent.mkdir(parents=True, exist_ok=True)
             script.write_text(body, encoding="utf-8")
+        for name, source in self.setup.plugins.items():
+            plugin = self.basedir / "plugins" / f"{name}.py"
+            plugin.parent.mkdir(parents=True, exist_ok=True)
+            plugin.write_text(source, encoding="utf-8")
         self._run("user", "add", self.setup.user, "--password", self.setup.password, "--admin")
         self.api_key = secrets.token_hex(16)
         users = self.basedir / "users.yaml"
@@ -155,6 +161,7 @@ class OctoPrintHost:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=self._environment(),
+            cwd=self.basedir,  # `-m` puts the current folder before everything else
             start_new_session=True,
         )
         wait_until(self._answers, seconds, f"OctoPrint at {self.url} (see {self.basedir / 'output.log'})")
@@ -174,11 +181,6 @@ class OctoPrintHost:
         if self._process is None:
             raise OctoPrintTrouble("OctoPrint is not running")
         return self._process.pid
-
-    def thread_names(self) -> list[str]:
-        """The kernel's names (15 characters) of the process's threads; Python 3.14 and later sets them."""
-        tasks = Path(f"/proc/{self.pid}/task")
-        return [(task / "comm").read_text().strip() for task in tasks.iterdir()]
 
     def _end(self, how: signal.Signals, seconds: float) -> None:
         process, self._process = self._process, None
@@ -300,6 +302,7 @@ class OctoPrintHost:
         done = subprocess.run(
             [*self._command(), *arguments],
             env=self._environment(),
+            cwd=self.basedir,
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,0 +1,74 @@
+"""A single-file OctoPrint plugin for the tests: names of the threads, and our commands without a server.
+
+It is copied into OctoPrint's own plugins folder; nothing of it is installed anywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+import octoprint.plugin
+
+__plugin_name__ = "Spy"
+__plugin_pythoncompat__ = ">=3.10,<4"
+
+
+class Spy(octoprint.plugin.SimpleApiPlugin):
+    def __init__(self) -> None:
+        self._interrupt: Any = None
+        self._outcome: dict[str, str] = {}
+        self._events: list[str] = []
+
+    def is_api_protected(self) -> bool:
+        return True
+
+    def get_api_commands(self) -> dict[str, list[str]]:
+        return {"run": ["name"], "interrupt": [], "stop": [], "begin": []}
+
+    def on_api_get(self, request: Any) -> Any:
+        return flask.jsonify(
+            {
+                "threads": [thread.name for thread in threading.enumerate()],
+                "outcome": self._outcome,
+                "temperatures": self._printer.get_current_temperatures(),
+            }
+        )
+
+    def on_api_command(self, command: str, data: Mapping[str, Any]) -> Any:
+        plugin = self._plugin_manager.get_plugin_info("obico").implementation
+        if command == "run":
+            self._run(plugin, data)
+        elif command == "interrupt":
+            self._interrupt.set("the print is being cancelled")
+        elif command == "stop":
+            plugin.on_plugin_disabled()
+        elif command == "begin":
+            plugin.on_after_startup()
+        return flask.jsonify({})
+
+    def _run(self, plugin: Any, data: Mapping[str, Any]) -> None:
+        from agent_core.errors import AgentError
+        from agent_core.pause import PauseSettings
+        from agent_core.ports import Interrupt
+
+        port, name = plugin._port, str(data["name"])
+        self._interrupt = interrupt = Interrupt()
+        self._outcome.pop(name, None)
+
+        def work() -> None:
+            try:
+                if name == "pause":
+                    said = port.pause(PauseSettings.from_args(data.get("args")), interrupt)
+                else:
+                    said = getattr(port, name)(interrupt)
+                self._outcome[name] = f"done: {said}"
+            except AgentError as error:
+                self._outcome[name] = f"{type(error).__name__}: {error}"
+
+        threading.Thread(target=work, name="spy", daemon=True).start()
+
+
+__plugin_implementation__ = Spy()
