@@ -175,7 +175,7 @@ class PauseSteps:
     def prolong_idle(self, own: float | None, interrupt: Interrupt) -> None:
         """`own`: the user's idle_timeout in s. Left alone where it is unknown or long enough anyway."""
         record, now = self._held(), self._clock.now()
-        seconds = klipper.PROLONGED_IDLE + max(0.0, now - record.at)
+        seconds = klipper.PROLONGED_IDLE + float(max(0, int(now - record.at)))
         if own is None or own >= seconds:
             return
         prolonged = record.but(idle_timeout=own, idle_prolonged=seconds, idle_set_at=now)
