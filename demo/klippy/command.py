@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ class Command:
                 raise GcodeError(f"Error on '{self.line}': missing {key}")
             return default
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            raise GcodeError(f"Error on '{self.line}': unable to parse {text}") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise GcodeError(f"Error on '{self.line}': unable to parse {text}")
+        return value
 
     def numbers(self, letters: str) -> dict[str, float]:
         """The given one-letter parameters that are there. Raises GcodeError if one is no number."""

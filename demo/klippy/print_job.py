@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,8 +130,11 @@ class VirtualSdcard:
         path = (self._folder / filename.lstrip("/")).resolve()
         if not path.is_relative_to(self._folder.resolve()) or not path.is_file():
             raise GcodeError("Unable to open file")
-        handle = path.open("rb")
-        size = path.stat().st_size
+        try:
+            handle = path.open("rb")
+        except OSError:
+            raise GcodeError("Unable to open file") from None
+        size = os.fstat(handle.fileno()).st_size
         self._respond(f"File opened:{filename} Size:{size}")
         self._respond("File selected")
         self.file = OpenFile(path, handle, size)

@@ -363,6 +363,26 @@ def test_a_config_error_and_its_repair(standin: StandinProcess, klippy: Klippy) 
     klippy.wait_info("ready")
 
 
+def test_a_shutdown_that_nobody_asked_for(standin: StandinProcess, klippy: Klippy) -> None:
+    """Recording 10; in a print, with the scripts that wait answered."""
+    recorded = [
+        f["frame"]["params"][0]["webhooks"]["state_message"]
+        for f in recording("10_unexpected_mcu_shutdown_mid_print.jsonl")
+        if f["dir"] == "recv" and "shutdown" in str(f["frame"].get("params", [{}])[0])
+        and f["frame"].get("method") == "notify_status_update"
+    ]  # fmt: skip
+    subscribe(klippy)
+    standin.control.block("^M190")
+    klippy.script('SDCARD_PRINT_FILE FILENAME="bracket_cura.gcode"')
+    standin.control.wait_for(lambda s: s.blocked)
+    waiting = klippy.send("pause_resume/pause", {})
+    standin.control.shutdown(recorded[0].split("\nOnce the underlying")[0])
+    wait(klippy, "print_stats", "state", "paused")
+    assert klippy.status["webhooks"]["state_message"] == recorded[0]
+    klippy.pump(lambda: waiting in klippy._answers)
+    assert klippy._answers[waiting]["error"]["message"] == recorded[0]
+
+
 def test_a_lost_mcu(folder: Path) -> None:
     """Recording 16: a shutdown some seconds later; startup until the micro-controller is back."""
     args = (*FAST, "--mcu-loss-time", "0.1", "--mcu-retry-time", "0.1", "--mcu-give-up-time", "30")

@@ -105,6 +105,8 @@ def test_what_klipper_answers(printer: Simulation, line: str, response: str) -> 
         ("SET_HEATER_TEMPERATURE HEATER=nose TARGET=1", "The value 'nose' is not valid for HEATER"),
         ("M104 S999", "Requested temperature (999.0) out of range (-20.0:280.0)"),
         ("G1 X1..2", "Unable to parse move 'G1 X1..2'"),
+        ("SET_IDLE_TIMEOUT TIMEOUT=nan", "Error on 'SET_IDLE_TIMEOUT TIMEOUT=nan': unable to parse nan"),
+        ("SET_GCODE_OFFSET Z=up", "Error on 'SET_GCODE_OFFSET Z=up': unable to parse up"),
         ("G1 F0", "Invalid speed in 'G1 F0'"),
         ("G20", "Machine does not support G20 (inches) command"),
         ('RESPOND MSG="', "Malformed command 'RESPOND MSG=\"'"),
