@@ -42,6 +42,20 @@ class HttpResponse:
     body: bytes
 
 
+class BodySoFar(Protocol):
+    """What has come of an answer's body."""
+
+    def __len__(self) -> int: ...
+
+    def find(self, wanted: bytes, start: int = 0) -> int:
+        """Where `wanted` first begins at or after `start`; -1 if nowhere (yet)."""
+        ...
+
+    def piece(self, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`, as far as they have come."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file part of a multipart form."""
@@ -70,7 +84,7 @@ class HttpRequest:
     timeout: float = 15.0
     limit: int = 1024 * 1024
     verify_tls: bool = True
-    until: Callable[[Mapping[str, str], bytearray], bool] | None = None
+    until: Callable[[Mapping[str, str], BodySoFar], bool] | None = None
 
 
 class Http(Protocol):

@@ -11,7 +11,7 @@ from agent_core.config import AgentConfig
 from agent_core.errors import AgentError, ServerTrouble
 from agent_core.features.server import answer_object, authorized, endpoint, refusal
 from agent_core.model import Job
-from agent_core.ports import Http, HttpRequest
+from agent_core.ports import BodySoFar, Http, HttpRequest
 from agent_core.wire import read
 
 _log = logging.getLogger(__name__)
@@ -61,5 +61,5 @@ def upsert_file(http: Http, config: AgentConfig, job: Job, *, timeout: float = 1
     return found
 
 
-def _id_told(_headers: Mapping[str, str], body: bytearray) -> bool:
-    return _ID.match(body) is not None
+def _id_told(_headers: Mapping[str, str], body: BodySoFar) -> bool:
+    return _ID.match(body.piece(0, 100)) is not None

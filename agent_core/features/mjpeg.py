@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from agent_core.ports import BodySoFar
+
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+PROBE = 2048
+"""Bytes of a body that is no JPEG from its first byte: enough to say what it is instead, without fetching megabytes."""
+
+HEADER_LIMIT = 16 * 1024
+"""Bytes before the first frame of a stream; a part's header has some hundred."""
+
+_SOI = b"\xff\xd8"
 _LENGTH = re.compile(rb"^content-length:\s*(\d{1,9})\s*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -14,8 +23,8 @@ def is_stream(headers: Mapping[str, str]) -> bool:
 
 
 class FirstFrame:
-    """Told after each piece what has come so far, it knows when a frame is whole. To be used once, as `until` of a
-    request; anything but a stream is let through to its end.
+    """Told after each piece what has come so far, it knows when a frame is whole, or when it is clear that there will
+    be no picture. To be used once, as `until` of a request; a single JPEG is let through to its end.
 
     The delimiter is taken from the body, since cameras disagree with their own header on its dashes. Where a part
     does not tell its length, the next delimiter ends it.
@@ -29,11 +38,14 @@ class FirstFrame:
         # How far the search for the next delimiter has come: each byte is looked at once.
         self._searched = 0
 
-    def __call__(self, headers: Mapping[str, str], body: bytearray) -> bool:
+    def __call__(self, headers: Mapping[str, str], body: BodySoFar) -> bool:
         if not is_stream(headers):
-            return False
+            return len(body) >= PROBE and body.piece(0, 2) != _SOI
         if self._begin < 0 and not self._part_header(body):
-            return False
+            return len(body) >= HEADER_LIMIT
+        if len(body) >= self._begin + PROBE and body.piece(self._begin, self._begin + 2) != _SOI:
+            self._end = len(body)
+            return True
         if self._length:
             self._end = self._begin + self._length
             return len(body) >= self._end
@@ -41,12 +53,13 @@ class FirstFrame:
         self._searched = max(self._begin, len(body) - len(self._delimiter))
         return self._end >= 0
 
-    def _part_header(self, body: bytearray) -> bool:
-        start = body.find(b"--")
-        end = _HEADER_END.search(body, start) if start >= 0 else None
+    def _part_header(self, body: BodySoFar) -> bool:
+        so_far = body.piece(0, HEADER_LIMIT)
+        start = so_far.find(b"--")
+        end = _HEADER_END.search(so_far, start) if start >= 0 else None
         if end is None:
             return False
-        head = bytes(body[start : end.start()])
+        head = so_far[start : end.start()]
         self._delimiter = head.split(b"\n", 1)[0].strip()
         length = _LENGTH.search(head.replace(b"\r", b""))
         self._length = int(length[1]) if length else 0

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from agent_core.errors import ServerTrouble, Unreachable
 from agent_core.ports import HttpRequest, HttpResponse
 from agent_core.transport import http_form, tls
+from agent_core.transport.http_body import GrowingBody
 from agent_core.transport.http_form import Body, Target
 from agent_core.transport.http_line import Deadline, Line, failure
 from agent_core.transport.proxy import proxy_for
@@ -159,17 +160,17 @@ def _read(answer: http.client.HTTPResponse, request: HttpRequest, where: str) ->
         headers[name.lower()] = f"{known}, {value}" if known else value
     if (answer.length or 0) > request.limit:
         raise ServerTrouble(f"{where}: answers with {answer.length} bytes, at most {request.limit} are taken")
-    body = bytearray()
     cut = False
-    while piece := answer.read1(READ_SIZE):
-        body += piece
-        if len(body) > request.limit:
-            raise ServerTrouble(f"{where}: answers with more than the {request.limit} bytes that are taken")
-        if request.until is not None and request.until(headers, body):
-            cut = True
-            break
-    if not cut and answer.length:
-        raise http.client.IncompleteRead(b"", answer.length)
-    keep = not cut and not answer.will_close
-    answer.close()
-    return HttpResponse(answer.status, headers, bytes(body)), keep
+    with GrowingBody() as body:
+        while piece := answer.read1(READ_SIZE):
+            body.append(piece)
+            if len(body) > request.limit:
+                raise ServerTrouble(f"{where}: answers with more than the {request.limit} bytes that are taken")
+            if request.until is not None and request.until(headers, body):
+                cut = True
+                break
+        if not cut and answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
+        keep = not cut and not answer.will_close
+        answer.close()
+        return HttpResponse(answer.status, headers, body.piece(0, len(body))), keep

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from agent_core.errors import AgentError, ConfigInvalid, ServerTrouble, TlsRefused, Unreachable
-from agent_core.ports import HttpRequest, HttpResponse, Upload
+from agent_core.ports import BodySoFar, HttpRequest, HttpResponse, Upload
 from agent_core.transport import tls
 from agent_core.transport.http import MAX_IDLE, HttpClient
 from agent_core.transport.http_form import Target
@@ -208,7 +208,7 @@ def test_until_reads_no_more_than_wanted(http: HttpClient) -> None:
     with LoopbackServer({"/": flood(HEAD + b"\r\n")}) as server:
         seen: list[str] = []
 
-        def enough(headers: object, body: bytearray) -> bool:
+        def enough(headers: object, body: BodySoFar) -> bool:
             seen.append(str(headers))
             return len(body) >= 1000
 

@@ -132,7 +132,7 @@ class LoopbackServer:
         self._peers: set[Peer] = set()
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> LoopbackServer:  # noqa: PYI034 - typing.Self came with Python 3.11
+    def __enter__(self) -> LoopbackServer:
         thread = threading.Thread(target=self._accept, daemon=True)
         thread.start()
         self._threads.append(thread)

@@ -10,6 +10,7 @@ from agent_core.config import AgentConfig, Secret
 from agent_core.errors import Unreachable
 from agent_core.features.files import register_file, safe_filename
 from agent_core.model import Job
+from agent_core.transport.http_body import GrowingBody
 from tests.fakes.http_port import Answer, FakeHttp, answer
 
 CONFIG = AgentConfig(
@@ -35,8 +36,11 @@ def test_no_more_is_read_than_the_id() -> None:
     register_file(http, CONFIG, JOB)
     until = http.requests[0].until
     assert until is not None
-    assert not until({}, bytearray(b'{"id": 12'))
-    assert until({}, bytearray(b'{"id": 12, "print_set": ['))
+    with GrowingBody() as body:
+        body.append(b'{"id": 12')
+        assert not until({}, body)
+        body.append(b', "print_set": [')
+        assert until({}, body)
     # What was read then is no whole JSON, but enough.
     assert register_file(FakeHttp(answer(200, b'{"id": 12, "print_set": [')), CONFIG, JOB) == 12
 

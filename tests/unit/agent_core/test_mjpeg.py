@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_core.features.mjpeg import FirstFrame, is_stream
+from agent_core.features.mjpeg import HEADER_LIMIT, PROBE, FirstFrame, is_stream
+from agent_core.transport.http_body import GrowingBody
 from tests.fakes.pictures import jpeg, mjpeg_part
 
 HEADERS = {"content-type": "multipart/x-mixed-replace; boundary=frame"}
@@ -15,13 +16,20 @@ PICTURE = jpeg(filler=4000)
 
 def _first(stream: bytes, sizes: list[int]) -> tuple[bool, bytes, int]:
     """Whether a frame was found, the frame, and how much was read."""
-    reader, body, at = FirstFrame(), bytearray(), 0
-    for size in [*sizes, len(stream)]:
-        body += stream[at : at + size]
-        at = len(body)
-        if reader(HEADERS, body):
-            return True, reader.frame(bytes(body)), at
-    return False, reader.frame(bytes(body)), at
+    reader, at = FirstFrame(), 0
+    with GrowingBody() as body:
+        for size in [*sizes, len(stream)]:
+            body.append(stream[at : at + size])
+            at = len(body)
+            if reader(HEADERS, body):
+                return True, reader.frame(body.piece(0, at)), at
+        return False, reader.frame(body.piece(0, at)), at
+
+
+def _body(data: bytes) -> GrowingBody:
+    body = GrowingBody()
+    body.append(data)
+    return body
 
 
 @given(
@@ -66,7 +74,19 @@ def test_a_stream_that_ends_early() -> None:
 def test_anything_else_is_read_to_its_end(kind: str) -> None:
     headers = {"content-type": kind}
     assert not is_stream(headers)
-    assert not FirstFrame()(headers, bytearray(mjpeg_part(PICTURE) * 2))
+    assert not FirstFrame()(headers, _body(PICTURE * 2))
+
+
+def test_what_will_be_no_picture_is_not_read_to_its_end() -> None:
+    page = b"<html>" + bytes(PROBE)
+    assert FirstFrame()({}, _body(page))
+    assert not FirstFrame()({}, _body(page[: PROBE - 1]))
+    found, frame, read = _first(b"--f\r\n\r\n" + page * 1000, [500] * 2000)
+    assert found
+    assert read < PROBE + 1000
+    assert frame.startswith(page)
+    found, frame, read = _first(b"x" * 100_000, [500] * 2000)
+    assert (found, frame, read) == (True, b"", HEADER_LIMIT + 116)
 
 
 @given(st.binary(max_size=400), st.integers(1, 50))
