@@ -1,9 +1,9 @@
 """Client of the stand-in's control socket, and a way to start a stand-in as a process of its own.
 
-    with StandinProcess(folder) as standin:
-        standin.control.hold(r"E3\\.6000")      # the file stops before this line
-        ...
-        assert standin.control.state().position == (60.0, 58.0, 0.4, 3.6)
+with StandinProcess(folder) as standin:
+    standin.control.hold(r"E3\\.6000")      # the file stops before this line
+    ...
+    assert standin.control.state().position == (60.0, 58.0, 0.4, 3.6)
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ class StandinProcess:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def __enter__(self) -> StandinProcess:  # noqa: PYI034 - Self is not in Python 3.10
+    def __enter__(self) -> StandinProcess:
         self.start()
         return self
 

@@ -144,9 +144,7 @@ class Printer:
         """The answer to M105."""
         now = self.clock()
         bed, hotend = self.physical.bed, self.physical.hotend
-        return (
-            f"B:{bed.temperature(now):.1f} /{bed.target:.1f} T0:{hotend.temperature(now):.1f} /{hotend.target:.1f}"
-        )
+        return f"B:{bed.temperature(now):.1f} /{bed.target:.1f} T0:{hotend.temperature(now):.1f} /{hotend.target:.1f}"
 
     # -- status objects ------------------------------------------------------------------------------------
 

@@ -101,9 +101,7 @@ class Connection:
 class Door:
     """A listening unix socket that can be shut and opened again; while shut, connecting is refused."""
 
-    def __init__(
-        self, path: Path, selector: selectors.BaseSelector, accept: Callable[[socket.socket], None]
-    ) -> None:
+    def __init__(self, path: Path, selector: selectors.BaseSelector, accept: Callable[[socket.socket], None]) -> None:
         self._path = path
         self._selector = selector
         self._accept = accept

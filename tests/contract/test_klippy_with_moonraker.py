@@ -99,8 +99,6 @@ def moonraker(folder: Path, standin: StandinProcess) -> Iterator[Moonraker]:
     server = Moonraker(folder, standin.socket)
     try:
         server.wait("/server/info", lambda r: r["klippy_state"] == "ready")
-        # Moonraker subscribes several times right after "ready" and could lose the change to "printing".
-        server.wait("/printer/objects/query?print_stats", lambda r: r["eventtime"] > 0)
         server.wait("/server/info", lambda r: not r["missing_klippy_requirements"])
         standin.control.wait_for(lambda s: s.extruder.temperature > 0 and s.state == "ready")
         yield server
@@ -112,9 +110,10 @@ PRINT_STATS = "/printer/objects/query?print_stats&pause_resume"
 
 
 def start(moonraker: Moonraker, filename: str) -> None:
-    """Start, and again if Moonraker was still busy subscribing: it must notice the job."""
+    """Start, and wait until Moonraker has noticed the job."""
     moonraker.ask(f"/printer/print/start?filename={urllib.parse.quote(filename)}", post=True)
-    moonraker.wait("/server/history/list?limit=1", lambda r: r["jobs"] and r["jobs"][0]["filename"] == filename)
+    newest = "/server/history/list?limit=1&order=desc"
+    moonraker.wait(newest, lambda r: bool(r["jobs"]) and r["jobs"][0]["filename"] == filename)
 
 
 def settled(moonraker: Moonraker) -> None:
@@ -161,3 +160,29 @@ def test_emergency_stop_and_firmware_restart_through_moonraker(moonraker: Moonra
     moonraker.wait("/server/info", lambda r: r["klippy_state"] == "ready")
     result = moonraker.wait(PRINT_STATS, lambda r: r["status"]["print_stats"]["state"] == "standby")
     assert result["status"]["pause_resume"]["is_paused"] is False
+
+
+def test_restart_and_kill_in_mid_print(moonraker: Moonraker, standin: StandinProcess, folder: Path) -> None:
+    """Recordings 05 and 06: the job ends as klippy_disconnect; a killed klippy comes up in error."""
+    settled(moonraker)
+    newest = "/server/history/list?limit=1&order=desc"
+    standin.control.block("^M109")
+    start(moonraker, "m83_g91.gcode")
+    standin.control.wait_for(lambda s: s.blocked)
+    standin.control.hold("^G92 E0")
+    standin.control.release()
+    moonraker.ask("/printer/restart", post=True)
+    moonraker.wait(newest, lambda r: r["jobs"][0]["status"] == "klippy_disconnect")
+    moonraker.wait("/server/info", lambda r: r["klippy_state"] == "ready")
+    moonraker.wait(PRINT_STATS, lambda r: r["status"]["print_stats"]["state"] == "standby")
+    settled(moonraker)
+    standin.control.hold("X60.000 Y58.000|X10.000 Y0.000 E0.4000")
+    start(moonraker, "short_three_layers.gcode")
+    standin.kill()
+    moonraker.wait("/server/info", lambda r: r["klippy_state"] == "disconnected")
+    moonraker.wait(newest, lambda r: r["jobs"][0]["filename"] == "short_three_layers.gcode")
+    moonraker.wait(newest, lambda r: r["jobs"][0]["status"] == "klippy_disconnect")
+    with StandinProcess(folder, ("--speed", "60", "--mcu-shutdown")):
+        moonraker.wait("/server/info", lambda r: r["klippy_state"] == "error")
+        moonraker.ask("/printer/firmware_restart", post=True)
+        moonraker.wait("/server/info", lambda r: r["klippy_state"] == "ready")
