@@ -93,6 +93,7 @@ class AgentSocket:
         live.last_seen_at = self._now()
         try:
             message = decode_agent_frame(frame)
+            _check_depth(frame, message)
         except WireError as error:
             if not peer.complained:
                 peer.complained = True
@@ -142,3 +143,27 @@ class AgentSocket:
         expected = expected_acks(printer.agent_name, printer.agent_version)
         if expected is not peer.acks and said.get("agent") is not None:
             peer.acks = expected
+
+
+MOST_DEPTH = 50
+"""Levels of nesting in what is handed on; a status has six. Deeper trees could not be encoded again."""
+
+
+def _check_depth(frame: str | bytes, message: object) -> None:
+    """Raises WireError."""
+    if isinstance(frame, bytes) or frame.count("{") + frame.count("[") <= MOST_DEPTH:
+        return
+    if isinstance(message, StatusMessage):
+        trees: tuple[object, ...] = (message.status, message.settings)
+    else:
+        trees = (message.body,) if isinstance(message, PassthruUp) else ()
+    if any(_is_deeper(tree, MOST_DEPTH) for tree in trees):
+        raise WireError(f"it is nested deeper than {MOST_DEPTH} levels")
+
+
+def _is_deeper(tree: object, levels: int) -> bool:
+    if isinstance(tree, dict):
+        return levels == 0 or any(_is_deeper(value, levels - 1) for value in tree.values())
+    if isinstance(tree, list):
+        return levels == 0 or any(_is_deeper(value, levels - 1) for value in tree)
+    return False

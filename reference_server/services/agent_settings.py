@@ -106,4 +106,5 @@ def shown(printer: Printer, *, as_text: bool = False) -> dict[str, Any]:
         "octoprint_version": kept.get("octoprint_version"),
         **({key: json.dumps(value) for key, value in lists.items()} if as_text else lists),
         "dh_balance": None,
+        "tsd_plugin_version": "",  # always empty on the public server too; old clients read it
     }

@@ -102,18 +102,18 @@ def test_a_cookie_alone_changes_nothing(app: FastAPI) -> None:
     async def journey() -> None:
         async with Person(app) as person:
             await person.log_in()
-            make = {"json": {"name": "P"}}
+            make = {"name": "P"}
             good = person.http.headers.pop("X-CSRFToken")
-            assert (await person.http.post("/api/v1/printers/", **make)).status_code == 403
+            assert (await person.http.post("/api/v1/printers/", json=make)).status_code == 403
             for headers in (
                 {"X-CSRFToken": "x"},
                 {"X-CSRFToken": good, "Origin": "http://evil.test"},
                 {"X-CSRFToken": good, "Origin": "null"},
                 {"X-CSRFToken": good, "Sec-Fetch-Site": "cross-site"},
             ):
-                assert (await person.http.post("/api/v1/printers/", headers=headers, **make)).status_code == 403
+                assert (await person.http.post("/api/v1/printers/", headers=headers, json=make)).status_code == 403
             fine = {"X-CSRFToken": good, "Origin": "http://server.test", "Sec-Fetch-Site": "same-origin"}
-            assert (await person.http.post("/api/v1/printers/", headers=fine, **make)).status_code == 201
+            assert (await person.http.post("/api/v1/printers/", headers=fine, json=make)).status_code == 201
             evil = await person.http.post(
                 "/api/v1/auth/login/", json={"name": "ada", "password": PASSWORD}, headers={"Origin": "http://evil.test"}
             )
@@ -132,7 +132,8 @@ def test_api_keys_work_until_they_are_revoked(app: FastAPI) -> None:
             program.http.headers = httpx.Headers({"X-API-KEY": made["key"]})
             assert len((await program.http.get("/api/v1/printers/")).json()) == 1
             listed = (await person.http.get("/api/v1/api_keys/")).json()
-            assert (listed[0]["name"], "key" in listed[0], listed[0]["last_used_at"] is None) == ("script", False, False)
+            assert (listed[0]["name"], "key" in listed[0]) == ("script", False)
+            assert listed[0]["last_used_at"] is not None
             assert (await person.http.delete(f"/api/v1/api_keys/{made['id']}/")).status_code == 204
             assert (await program.http.get("/api/v1/printers/")).status_code == 401
             assert (await person.http.delete(f"/api/v1/api_keys/{made['id']}/")).status_code == 404
@@ -296,7 +297,7 @@ def test_printer_events_are_written_once_per_key(app: FastAPI) -> None:
             printer = await person.link()
             start_print(app, printer["id"])
             headers = {**agent_headers(printer), "Idempotency-Key": "k1"}
-            form = {"event_type": "FILAMENT_CHANGE", "event_class": "WARNING", "event_title": "M600", "event_text": "now"}
+            form = {"event_type": "FILAMENT_CHANGE", "event_class": "WARNING", "event_title": "M600"}
             for _ in range(2):
                 answer = await person.http.post(
                     "/api/v1/octo/printer_events/", data=form, files={"snapshot": ("s", jpeg())}, headers=headers

@@ -17,6 +17,7 @@ PASSWORD = "a long password"
 BASE = "http://server.test"
 
 Result = TypeVar("Result")
+Itself = TypeVar("Itself", bound="Person")
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
@@ -44,7 +45,7 @@ class Person:
         self.app = app
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE)
 
-    async def __aenter__(self) -> Person:
+    async def __aenter__(self: Itself) -> Itself:  # noqa: PYI019 - Self needs Python 3.11
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -22,10 +22,19 @@ def test_size_is_read_from_the_header() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"<html>", b"\xff\xd8\xff", jpeg()[:-2], jpeg()[:20], jpeg(0, 5), jpeg(65535, 65535), jpeg().replace(b"\xff\xc0", b"\xff\xc4"),
-        b"\xff\xd8\xff\xe0\x00\x01", b"\xff\xd8\xff\xc0\x00\x04\x08\x00" + b"\0" * 9, b"\xff\xd8\xff\xe0\x00\x04ab\x00\x00\x00\x00",
+        b"",
+        b"<html>",
+        b"\xff\xd8\xff",
+        jpeg()[:-2],
+        jpeg()[:20],
+        jpeg(0, 5),
+        jpeg(65535, 65535),
+        jpeg().replace(b"\xff\xc0", b"\xff\xc4"),
+        b"\xff\xd8\xff\xe0\x00\x01",
+        b"\xff\xd8\xff\xc0\x00\x04\x08\x00" + b"\0" * 9,
+        b"\xff\xd8\xff\xe0\x00\x04ab\x00\x00\x00\x00",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_whole_jpeg_is_refused(data: bytes) -> None:
     with pytest.raises(NotJpeg):
         read_size(data)

@@ -277,10 +277,13 @@ def test_idle_means_that_tracking_would_change_nothing(
 def test_an_observation_reads_what_it_can() -> None:
     message = StatusMessage(
         TS,
-        {"state": {"flags": {"paused": True}, "error": ""}, "job": {"file": {"name": "a\0b.gcode", "obico_g_code_file_id": 3}},
-         "progress": {"printTime": 5, "completion": 10.5, "filamentUsed": 2.0}},
+        {
+            "state": {"flags": {"paused": True}, "error": ""},
+            "job": {"file": {"name": "a\0b.gcode", "obico_g_code_file_id": 3}},
+            "progress": {"printTime": 5, "completion": 10.5, "filamentUsed": 2.0},
+        },
         PrintEvent("PrintFailed", {"reason": "error", "error": "boom"}, id="e1", at=float(TS)),
-    )  # fmt: skip
+    )
     found = Observation.of(message)
     assert found == Observation(
         TS, EventType.FAILED, "e1", START, "ab.gcode", 3, 5.0, 10.5, 2.0, True, "error", "boom",

@@ -231,7 +231,8 @@ def test_foreign_text_is_made_fit() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Authorization: Bearer SECRETSECRET", "GET /api/v1/octo/verify/?code=SECRET", "/media/a.jpg?expires=1&digest=SECRET",
+        "Authorization: Bearer SECRETSECRET", "GET /api/v1/octo/verify/?code=SECRET",
+        "/media/a.jpg?expires=1&digest=SECRET",
         "/ws/token/web/SECRET/", "http://h/setup#SECRET", "http://me:SECRET@host/", "SECRET@example.org wrote",
     ],
 )  # fmt: skip

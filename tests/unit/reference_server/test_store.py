@@ -42,9 +42,13 @@ def test_commits_survive_a_power_cut(database: Database) -> None:
 
 
 def test_a_failed_block_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as tx:
-        seed(tx)
-        raise RuntimeError
+    def break_off() -> None:
+        with database.write() as tx:
+            seed(tx)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     with database.read() as tx:
         assert tx.users.count() == 0
 
@@ -74,7 +78,8 @@ def test_only_the_last_ids_are_kept(database: Database, monkeypatch: pytest.Monk
         for number in range(5):
             tx.events.mark_applied(printer.id, str(number), utc_now())
             tx.events.keep_answer(printer.id, str(number), "{}", utc_now())
-        assert [tx.events.is_applied(printer.id, str(number)) for number in range(5)] == [False, False, True, True, True]
+        applied = [tx.events.is_applied(printer.id, str(number)) for number in range(5)]
+        assert applied == [False, False, True, True, True]
         assert tx.events.answer(printer.id, "3") is None
         assert tx.events.answer(printer.id, "4") == "{}"
 
