@@ -5,6 +5,7 @@ prints as fast as it is told. The figures of a single print are taken with the r
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 from typing import Any
@@ -39,6 +40,8 @@ class FakeMoonraker:
     def __init__(self) -> None:
         self.ready = threading.Event()
         self.job: dict[str, Any] | None = None
+        self.calls: queue.Queue[tuple[str, float]] = queue.Queue()
+        """Orders for the printer, with the moment (monotonic) at which they came."""
         self._ids = 0
         # Guards what follows: the client's thread and the player's both send.
         self._lock = threading.Lock()
@@ -99,7 +102,10 @@ class FakeMoonraker:
         self._client = connection
         try:
             for frame in connection:
+                came = time.monotonic()
                 call = json.loads(frame)
+                if call["method"].startswith("printer.print."):
+                    self.calls.put((call["method"], came))
                 answer = self._answer(call["method"], call.get("params") or {})
                 with self._lock:
                     self._send({"jsonrpc": "2.0", "id": call["id"], **answer})
@@ -128,6 +134,8 @@ class FakeMoonraker:
             case "server.history.list":
                 jobs = [] if self.job is None else [self.job]
                 return {"result": {"count": len(jobs), "jobs": jobs}}
+            case "printer.print.pause" | "printer.print.resume" | "printer.gcode.script":
+                return {"result": "ok"}
             case "server.files.metadata":
                 job = self.job or {}
                 return {"result": {"filename": params.get("filename"), **job.get("metadata", {})}}

@@ -82,9 +82,9 @@ class SocketServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def peer(self) -> Peer:
+    def peer(self, seconds: float = PATIENCE) -> Peer:
         """The next agent that connects."""
-        return self._peers.get(timeout=PATIENCE)
+        return self._peers.get(timeout=seconds)
 
     def _process(self, connection: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
