@@ -10,6 +10,7 @@ import pytest
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import AlertRaised
 from agent_core.pause import PauseSettings
+from agent_core.pause_record import Step
 from agent_core.ports import Interrupt, PrinterPort
 from moonraker_obico.printer import KlipperPrinter
 from tests.fakes.clock import FakeClock
@@ -788,3 +789,126 @@ def test_an_interrupt_after_the_pause_leaves_the_rest_undone(bench: Bench) -> No
 def test_somebody_who_resumes_at_once_wins(bench: Bench) -> None:
     bench.klipper.later.append((2, bench.klipper.resume_elsewhere))
     assert bench.pause() == "paused; nothing else was done: somebody has resumed it already"
+
+
+# --- interrupted in the middle
+
+
+@pytest.mark.parametrize("step", ["G1 E-", "G1 Z", "TARGET=0", "SET_IDLE"])
+def test_promise_8_a_step_given_up_while_queued_is_still_undone_exactly(bench: Bench, step: str) -> None:
+    """The interrupt comes while the script waits behind other G-code; Klipper carries it out all the same."""
+    machine = bench.klipper.machine
+    before, e_before = machine.gcode_position(), machine.position[E]
+    real = bench.klipper.call
+
+    def call(method: str, params: Any = None, **more: Any) -> Any:
+        script = str((params or {}).get("script"))
+        if step in script:
+            bench.klipper.call = real  # type: ignore[method-assign]
+            bench.klipper.busy = 5
+            bench.klipper.later += [
+                (2, lambda: bench.interrupt.set("the agent stops")),
+                (3, lambda: machine.script(script)),
+            ]
+        return real(method, params, **more)
+
+    bench.klipper.call = call  # type: ignore[method-assign]
+    assert "the agent stops" in bench.pause()
+    bench.klipper.busy = 0
+    bench.klipper.ticks(100)
+    bench.start()
+    bench.resume()
+    assert machine.position[E] == pytest.approx(e_before, abs=1e-3)
+    assert machine.gcode_position() == pytest.approx(before, abs=1e-3)
+    assert machine.heaters == {"extruder": 200.0, "heater_bed": 60.0}
+    assert machine.idle_timeout == 1800.0
+
+
+@pytest.mark.parametrize("step", ["G1 E6.5", "TARGET=200", "printer.print.resume"])
+def test_promise_7_a_resume_is_given_up_at_any_step(bench: Bench, step: str) -> None:
+    e_before = bench.klipper.machine.position[E]
+    bench.pause()
+    bench.klipper.ticks(100)
+    real = bench.klipper.call
+
+    def call(method: str, params: Any = None, **more: Any) -> Any:
+        if step in str((params or {}).get("script") or method):
+            bench.klipper.call = real  # type: ignore[method-assign]
+            bench.klipper.busy = 5
+            bench.klipper.later.append((2, lambda: bench.interrupt.set("a cancel came")))
+        return real(method, params, **more)
+
+    bench.klipper.call = call  # type: ignore[method-assign]
+    with pytest.raises(CommandFailed, match="a cancel came"):
+        bench.resume()
+    bench.klipper.busy = 0
+    if step == "TARGET=200":
+        assert bench.klipper.scripts()[-1] == OFF  # queued behind what may still come: off wins
+    bench.interrupt = Interrupt()
+    bench.resume()
+    assert bench.klipper.machine.position[E] == pytest.approx(e_before, abs=1e-3)
+
+
+def test_an_idle_timeout_that_cannot_be_put_back_does_not_hold_the_print(bench: Bench) -> None:
+    bench.pause()
+    bench.klipper.refuse[IDLE_BACK] = "no"
+    assert bench.resume().startswith("resumed")
+
+
+def test_a_refused_push_whose_outcome_cannot_be_asked_stays_to_be_done(bench: Bench) -> None:
+    bench.pause()
+    bench.klipper.refuse["G1 E6.5"] = "Extrude below minimum temp"
+    bench.printer._steps.own_position = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(CommandFailed, match="could not be pushed back"):
+        bench.resume()
+    record = bench.printer._steps.record
+    assert record is not None
+    assert record.retract_step is Step.DONE
+
+
+def test_the_position_is_none_where_it_cannot_be_asked(bench: Bench) -> None:
+    bench.klipper.lose.add("query")
+    assert bench.printer._steps.own_position() is None
+
+
+def test_a_resume_that_meets_another_state_is_rejected_before_anything_moves(bench: Bench) -> None:
+    """The subscribed status may be a tick old; what is asked afresh counts."""
+    bench.pause()
+    mark = bench.mark
+    seen = dict(bench.klipper._published)
+    changes: list[tuple[Callable[[], None], str]] = [
+        (lambda: setattr(bench.klipper, "state", "printing"), "not paused"),
+        (lambda: setattr(bench.klipper.machine, "homed", ""), "homing was lost"),
+        (lambda: bench.klipper.webhooks.update(state="shutdown"), "shutdown"),
+        (lambda: bench.klipper.lose.add("query"), "connection lost"),
+    ]
+    for change, words in changes:
+        state, homed, webhooks = bench.klipper.state, bench.klipper.machine.homed, dict(bench.klipper.webhooks)
+        change()
+        bench.klipper._published = seen
+        with pytest.raises(Rejected, match=words):
+            bench.resume()
+        bench.klipper.state, bench.klipper.machine.homed, bench.klipper.webhooks = state, homed, webhooks
+        bench.klipper.tick()
+    assert bench.sent_after(mark) == []
+
+
+def test_the_watch_is_silent_when_all_is_well_or_the_pause_is_over(bench: Bench) -> None:
+    bench.pause()
+    bench.printer._attendant.attend()
+    bench.resume()
+    bench.printer._attendant.attend()
+    assert bench.alerts == []
+
+
+def test_paused_again_elsewhere_before_it_was_hot_keeps_the_record(bench: Bench) -> None:
+    e_before = bench.klipper.machine.position[E]
+    bench.pause(PauseSettings(6.5, 0, True))
+    bench.klipper.ticks(200)
+    bench.klipper.resume_elsewhere()
+    bench.klipper.tick()
+    bench.klipper.later.append((2, bench.klipper.pause_elsewhere))
+    bench.run_tasks()
+    assert bench.printer._steps.record is not None
+    bench.resume()
+    assert bench.klipper.machine.position[E] == pytest.approx(e_before, abs=1e-3)
