@@ -77,9 +77,12 @@ class Complaints:
         if message.type in {"error", "warning"}:
             self.lines.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
+    def forget(self, *expected: str) -> None:
+        """Drop what a test provokes itself: the browser reports each refused request and connection."""
+        self.lines = [line for line in self.lines if not any(words in line for words in expected)]
+
     def forget_network(self) -> None:
-        """The browser itself reports each refused connection; that is expected while the server is away."""
-        self.lines = [line for line in self.lines if not any(noise in line for noise in NETWORK_NOISE)]
+        self.forget(*NETWORK_NOISE)
 
 
 @pytest.fixture
