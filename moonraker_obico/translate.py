@@ -143,9 +143,9 @@ class Translator:
         times = []
         if self._pending is not None:
             times.append(self._pending.until)
-        if self._gone_since is not None and self._print is not None:
+        if self._gone_since is not None and self._print is not None and self._pending is None:
             times.append(self._gone_since + GONE_SECONDS)
-        if self._dirty and self._pending is None:
+        if self._may_report():
             times.append(self._reported_at + self._report_seconds())
         return min(times, default=None)
 
@@ -273,12 +273,12 @@ class Translator:
         gone = self._gone_since
         if gone is not None and self._print is not None and self._pending is None and now >= gone + GONE_SECONDS:
             self._ask_missed(now, "Klipper stopped during the print")
-        if self._dirty and self._pending is None and self._klippy is Klippy.READY and not self._fresh:
-            if now >= self._reported_at + self._report_seconds():
-                events += self._reported(now, urgent=False)
-        elif self._klippy is not Klippy.READY:
-            self._dirty = False
+        if self._may_report() and now >= self._reported_at + self._report_seconds():
+            events += self._reported(now, urgent=False)
         return events
+
+    def _may_report(self) -> bool:
+        return self._dirty and self._pending is None and self._klippy is Klippy.READY and not self._fresh
 
     # --- Klippy -----------------------------------------------------------------------------------------------------
 
@@ -378,6 +378,8 @@ class Translator:
             if outcome is PrintOutcome.DONE:
                 last = replace(last, progress=replace(last.progress, completion=100.0, print_time_left=0.0))
             events += self._end(outcome, now, reason, last)
+        elif self._phase is Phase.OPERATIONAL:
+            return []  # nothing printed before either: the next report tells the rest
         return [*events, *self._reported(now, urgent=True), NothingPrints(now)]
 
     def _outcome(self, state: str, now: float) -> tuple[PrintOutcome, str | None]:

@@ -49,6 +49,7 @@ class Replay:
         self.base = self._base()
         self._methods: dict[int, tuple[str, dict[str, Any]]] = {}
         self._last_phase = ""
+        self._klippy_told = False
 
     def run(self) -> Replay:
         for line in lines(self.path):
@@ -56,6 +57,33 @@ class Replay:
             self._line(line)
         self._tick_until(self.base + line["t"] + 12.0)
         return self
+
+    def run_from(self, start: float) -> Replay:
+        """As `run`, by an agent that starts only then; what Moonraker's history held by then it can ask for."""
+        for line in lines(self.path):
+            if line["t"] < start:
+                self._remember(line)
+                continue
+            self._tick_until(self.base + line["t"])
+            self._line(line)
+        self._tick_until(self.base + line["t"] + 12.0)
+        return self
+
+    def _remember(self, line: dict[str, Any]) -> None:
+        frame = line["frame"]
+        if line["dir"] == "send" and "method" in frame:
+            self._methods[frame.get("id", -1)] = (frame["method"], frame.get("params") or {})
+        if isinstance(frame, dict) and frame.get("method") == "notify_history_changed":
+            self._keep(frame["params"][0])
+
+    def _keep(self, change: dict[str, Any]) -> HistoryJob:
+        job = read_job(change["job"])
+        assert job is not None
+        if change["action"] == "added":
+            self.jobs.insert(0, job)
+        elif self.jobs and self.jobs[0].ts == job.ts:
+            self.jobs[0] = job
+        return job
 
     def _base(self) -> float:
         """Unix time of t = 0, from the first history entry that was announced."""
@@ -71,6 +99,8 @@ class Replay:
 
     def _line(self, line: dict[str, Any]) -> None:
         frame, now = line["frame"], self.base + line["t"]
+        if line["via"] == "uds" and "conn" in line:
+            self._klippy_line(line["dir"], frame, now)
         if line["via"] != "ws":
             return
         if line["dir"] == "send":
@@ -82,6 +112,32 @@ class Replay:
         elif "id" in frame and "result" in frame:
             self._answer(*self._methods.get(frame["id"], ("", {})), frame["result"], now)
 
+    def _klippy_line(self, direction: str, frame: dict[str, Any], now: float) -> None:
+        """The raw socket between Moonraker and Klippy: what Moonraker would pass on to us."""
+        translator = self.translator
+        method, params = frame.get("method"), frame.get("params") or {}
+        if "__eof" in frame:
+            self._klippy_told = False
+            self._post(translator.klippy_changed(Klippy.DISCONNECTED, None, now), now)
+        elif direction == "moonraker->klippy":
+            self._methods[frame.get("id", -1)] = (method or "", params)
+        elif method == "process_status_update":
+            self._post(translator.status_changed(params["status"], now), now)
+        elif method == "process_gcode_response":
+            self._post(translator.gcode_line(params["response"], now), now)
+        elif "result" in frame:
+            asked = self._methods.get(frame["id"], ("", {}))[0]
+            if asked == "info":
+                state = Klippy(frame["result"]["state"])
+                self._post(translator.klippy_changed(state, frame["result"]["state_message"], now), now)
+            elif asked == "objects/subscribe" and "print_stats" in frame["result"]["status"]:
+                status = frame["result"]["status"]
+                if self._klippy_told:
+                    self._post(translator.status_changed(status, now), now)
+                else:
+                    self._klippy_told = True
+                    self._post(translator.subscribed(status, now), now)
+
     def _notification(self, method: str, params: list[Any], now: float) -> None:
         translator = self.translator
         if method == "notify_status_update":
@@ -89,12 +145,7 @@ class Replay:
         elif method == "notify_gcode_response":
             self._post(translator.gcode_line(params[0], now), now)
         elif method == "notify_history_changed":
-            job = read_job(params[0]["job"])
-            assert job is not None
-            if params[0]["action"] == "added":
-                self.jobs.insert(0, job)
-            elif self.jobs and self.jobs[0].ts == job.ts:
-                self.jobs[0] = job
+            job = self._keep(params[0])
             self._post(translator.history_changed(params[0]["action"], job, now), now)
         elif method == "notify_klippy_disconnected":
             self._post(translator.klippy_changed(Klippy.DISCONNECTED, None, now), now)
@@ -119,7 +170,11 @@ class Replay:
                 translator.klippy_changed(Klippy.READY, None, now)
                 self._post(translator.subscribed(result["status"], now), now)
         elif method == "server.history.list":
-            self.jobs = read_jobs(result) or self.jobs
+            known = {job.ts for job in self.jobs}
+            self.jobs = sorted(
+                [*self.jobs, *(job for job in read_jobs(result) if job.ts not in known)],
+                key=lambda job: -job.start_time,
+            )
 
     def _post(self, events: list[HostEvent], now: float) -> None:
         for event in events:
@@ -156,7 +211,8 @@ class Replay:
             case PrintEnded():
                 self.told.append(f"ended {event.outcome.value}" + (f": {event.reason}" if event.reason else ""))
             case NothingPrints():
-                self.told.append("nothing prints")
+                if self.told[-1] != "nothing prints":
+                    self.told.append("nothing prints")
             case AlertRaised():
                 self.told.append(f"alert: {event.text}")
             case _:
