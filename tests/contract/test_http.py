@@ -186,9 +186,13 @@ def test_a_peer_that_does_not_take_the_upload(http: HttpClient) -> None:
             http.send(HttpRequest("POST", url, files={"f": Upload("f", bytes(20_000_000))}, timeout=0.3))
 
 
-def test_a_stuck_name_service_is_told(http: HttpClient) -> None:
-    with pytest.raises(Unreachable, match=r"no-such-host\.invalid:80: no such host; check the name"):
-        get(http, "http://no-such-host.invalid/")
+def test_a_name_that_nobody_knows(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_args: object, **_named: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(Unreachable, match=r"^octopi\.local:80: no such host; check the name"):
+        get(http, "http://me:secret@octopi.local/")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import bson as theirs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_core.wire import bson
@@ -35,6 +35,7 @@ TUNNEL: dict[str, Any] = {
 WHOLE = bson.encode(TUNNEL)
 
 
+@settings(max_examples=60)
 @given(DOCUMENTS)
 def test_the_same_bytes_and_the_same_values(document: dict[str, Any]) -> None:
     data = bson.encode(document)

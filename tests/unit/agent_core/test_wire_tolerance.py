@@ -72,11 +72,13 @@ def _harmless(frame: str | bytes) -> None:
         assert encode(message) is not None
 
 
+@settings(max_examples=60)
 @given(OBJECTS)
 def test_any_json_object(tree: dict[str, Any]) -> None:
     _harmless(json.dumps(tree))
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(TEXT_FRAMES), st.data())
 def test_a_wrong_type_anywhere(frame: dict[str, Any], data: st.DataObject) -> None:
     """Walks down a good message and puts something else in place of what stands there."""
@@ -92,6 +94,7 @@ def test_a_wrong_type_anywhere(frame: dict[str, Any], data: st.DataObject) -> No
     _harmless(json.dumps(copy))
 
 
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(FRAMES)),
     st.dictionaries(st.text(min_size=1, max_size=8).map("x-".__add__), TREES, max_size=3),
