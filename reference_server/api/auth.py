@@ -23,6 +23,11 @@ CSRF_HEADER = "x-csrftoken"
 SESSION_SECONDS = 60 * 24 * 3600
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN = (
+    "This request came from another site. Behind a reverse proxy, let it pass the Host header on, or start the server "
+    "with --public-url."
+)
+
 _LONGEST = 200  # characters of a credential worth hashing
 
 
@@ -72,14 +77,14 @@ def check_origin(context: Context, connection: HTTPConnection) -> None:
     """A browser says where a request comes from: it must be this server. Raises Forbidden."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None and site not in {"same-origin", "none"}:
-        raise Forbidden("This request came from another site.")
+        raise Forbidden(FOREIGN)
     origin = connection.headers.get("origin")
     if origin is None:
         return
     host = urlsplit(origin).netloc.lower()
     allowed = {connection.headers.get("host", "").lower(), urlsplit(context.base(connection)).netloc.lower()}
     if not host or host not in allowed:
-        raise Forbidden("This request came from another site.")
+        raise Forbidden(FOREIGN)
 
 
 def _key_of(connection: HTTPConnection) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 
@@ -9,9 +11,10 @@ from reference_server.api.auth import Id, check_origin, identify
 from reference_server.api.context import Context, context_of
 from reference_server.api.obico.printers import look
 from reference_server.realtime.web_socket import Seat
-from reference_server.services.errors import ServiceError
+from reference_server.services.errors import Forbidden, ServiceError
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
 
 @router.websocket("/ws/dev/")
@@ -36,7 +39,7 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
     try:
         caller = await identify(socket)
         if caller.by_cookie:
-            check_origin(context, socket)
+            _check_origin(context, socket)
         if printer_id is None:
             records = list(await run_in_threadpool(lambda: context.printers.all(caller.user, archived=False)))
         else:
@@ -45,6 +48,15 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
         return None
     printers = tuple([await look(context, record) for record in records])
     return Seat(caller.user.id, printer_id, printers, context.base(socket))
+
+
+def _check_origin(context: Context, socket: WebSocket) -> None:
+    """A browser shows no reason for a refused WebSocket, so the log does. Raises Forbidden."""
+    try:
+        check_origin(context, socket)
+    except Forbidden as error:
+        log.warning("a WebSocket was refused: %s", error)
+        raise
 
 
 @router.websocket("/ws/token/web/{auth_token}/")

@@ -479,3 +479,27 @@ def test_the_server_keeps_what_it_knew_over_a_restart(tmp_path: Path) -> None:
         assert live.get(printer["id"]).record.current_print.ext_id == TS
         agent.close()
         owner.close()
+
+
+def test_an_event_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:
+    """The connection is closed instead: agents send again after a reconnect."""
+    import sqlite3
+
+    with running(tmp_path) as server:
+        owner = Owner(server)
+        printer = owner.link()
+        agent = owner.agent(printer)
+        agent.receive()
+        with sqlite3.connect(server.config.database) as connection:
+            connection.execute("ALTER TABLE applied_events RENAME TO gone")
+        agent.send(event("PrintStarted", "e1", TS))
+        assert agent.closed_with() == 1011
+        with sqlite3.connect(server.config.database) as connection:
+            connection.execute("ALTER TABLE gone RENAME TO applied_events")
+        connection.close()
+        again = owner.agent(printer)
+        again.receive()
+        again.send(event("PrintStarted", "e1", TS))
+        assert again.until(lambda frame: "ack" in frame) == {"ack": {"events": ["e1"]}}
+        assert len(owner.prints()) == 1
+        owner.close()
