@@ -42,12 +42,21 @@ _UNKNOWN_END = "it ended while the agent was not watching, how is not known"
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """A command under way, shown as `Pausing`, `Resuming` or `Cancelling` until the printer's own state moves on."""
+    """A command under way, shown as `Pausing`, `Resuming` or `Cancelling`.
+
+    It stands until the command has ended, not only until the printer says "paused": retraction and lift come after
+    that, and a resume that a person asks for meanwhile would be rejected. After the command it stands until the
+    printer's own state moves on from `seen`, at most until `until` (Unix seconds).
+    """
 
     phase: Phase
     seen: Phase
     until: float | None = None
-    """None while the command runs; then monotonic-free Unix seconds at which the text is given up."""
+
+    def over(self, report: PrinterReport, now: float) -> bool:
+        if self.until is None:
+            return not report.phase.active
+        return report.phase is not self.seen or now > self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +171,7 @@ def _unknown(state: AgentState, event: PrinterUnknown) -> Step:
 def _reported(state: AgentState, event: PrinterReported, now: float) -> Step:
     changed = event.report.phase is not state.report.phase
     transient = state.transient
-    if transient is not None and (
-        event.report.phase is not transient.seen or (transient.until is not None and now > transient.until)
-    ):
+    if transient is not None and transient.over(event.report, now):
         transient = None
     after = replace(state, report=event.report, transient=transient)
     effects: list[Effect] = [SendStatus(urgent=event.urgent or changed)]
@@ -300,9 +307,9 @@ def command_ended(state: AgentState, succeeded: bool, now: float) -> AgentState:
     """The text stays until the printer's state moves on (at most 30 s), or goes at once after a failure."""
     if state.transient is None:
         return state
-    if not succeeded:
-        return replace(state, transient=None)
-    return replace(state, transient=replace(state.transient, until=now + TRANSIENT_SECONDS))
+    ended = replace(state.transient, until=now + TRANSIENT_SECONDS)
+    gone = not succeeded or ended.over(state.report, now)
+    return replace(state, transient=None if gone else ended)
 
 
 def file_registered(state: AgentState, ts: int, g_code_file_id: int) -> Step:

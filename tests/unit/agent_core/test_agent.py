@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent_core import payload
 from agent_core.config import AgentConfig, Secret
 from agent_core.database import Database
 from agent_core.errors import CommandFailed
@@ -92,7 +93,7 @@ class Rig:
         secret = Secret(token) if token else None
         config = AgentConfig("moonraker_obico", "3.0.0", url, secret, str(folder))
         self.agent = Agent(
-            Parts(config, self.printer, self.database, SystemClock(), self.http, self._on_link_change)  # type: ignore[arg-type]
+            Parts(config, self.printer, self.database, SystemClock(), self.http, self._on_link_change)
         )
 
     def _on_link_change(self, state: LinkState) -> None:
@@ -252,7 +253,7 @@ def test_rubbish_from_the_server_harms_nothing(server: SocketServer, rig: Rig) -
 
 
 def test_a_viewer_gets_statuses_more_often(server: SocketServer, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.payload, "WATCHED_SECONDS", 0.05)
+    monkeypatch.setattr(payload, "WATCHED_SECONDS", 0.05)
     peer = server.peer()
     peer.send({"remote_status": {"viewing": True}})
     stamps = {peer.next()["status"]["_ts"] for _ in range(4)}

@@ -108,7 +108,7 @@ def test_a_failure_is_told_in_the_printers_own_words(bench: Bench) -> None:
 
 @pytest.mark.parametrize("args", [{"retract": -1}, {"retract": 51}, {"lift_z": float("nan")}, {"lift_z": "x"}])
 def test_absurd_settings_are_rejected_before_anything_moves(bench: Bench, args: dict[str, object]) -> None:
-    bench.take("pause", **args)
+    bench.runner.take(Command("pause", args, "api", "1"))
     bench.work()
     assert [state for _, state, _ in bench.answers()] == ["rejected"]
     assert bench.printer.calls == []

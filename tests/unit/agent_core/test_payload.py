@@ -45,7 +45,7 @@ CLIP = PrinterReport(
     },
     z=6.2, layer=31, total_layers=96, object_height=19.2, speed_factor=1.0, flow_factor=1.0, fan_speed=0.6,
 )  # fmt: skip
-PRINT = ActivePrint(ts=1767000000, filename="clip.gcode", began_at=1767000000.0, paused_seconds=200.0, g_code_file_id=31)
+PRINT = ActivePrint(1767000000, "clip.gcode", began_at=1767000000.0, paused_seconds=200.0, g_code_file_id=31)
 STATE = AgentState(report=CLIP, print=PRINT, print_known=True)
 
 
@@ -68,7 +68,7 @@ def test_flags_of_each_phase(phase: Phase) -> None:
     flags = payload.flags(PrinterReport(phase=phase), phase)
     assert flags.printing == (phase is Phase.PRINTING)
     assert flags.paused == (phase is Phase.PAUSED)
-    assert flags.operational == (phase in {Phase.OPERATIONAL} or phase.active)
+    assert flags.operational == (phase is Phase.OPERATIONAL or phase.active)
     assert flags.ready == (phase is Phase.OPERATIONAL)
     assert flags.closed_or_error == (phase in {Phase.OFFLINE, Phase.ERROR})
     assert [flags.pausing, flags.resuming, flags.cancelling, flags.finishing] == [

@@ -68,7 +68,8 @@ def test_a_whole_print() -> None:
         PrintEnded(PrintOutcome.DONE, at=200.0),
     )
     assert emitted(effects) == [
-        ("PrintStarted", 100, 100.5), ("PrintPaused", 100, 110.0), ("PrintResumed", 100, 130.0), ("PrintDone", 100, 200.0)
+        ("PrintStarted", 100, 100.5), ("PrintPaused", 100, 110.0),
+        ("PrintResumed", 100, 130.0), ("PrintDone", 100, 200.0),
     ]  # fmt: skip
     assert state.print is None
     assert state.print_known
@@ -180,7 +181,7 @@ def test_a_change_of_phase_is_urgent_and_figures_are_not() -> None:
 
 
 def test_the_file_is_registered_once_its_signature_is_known() -> None:
-    state, effects = run(PrinterReported(PRINTING, 1.0), PrintBegan(100, "vase.gcode", 1.0))
+    _, effects = run(PrinterReported(PRINTING, 1.0), PrintBegan(100, "vase.gcode", 1.0))
     assert [effect for effect in effects if isinstance(effect, RegisterFile)] == [RegisterFile(100, PRINTING.job)]
     late, effects = run(
         PrintBegan(100, "vase.gcode", 1.0), PrinterReported(PRINTING, 2.0), PrinterReported(PRINTING, 3.0)
@@ -192,7 +193,7 @@ def test_the_file_is_registered_once_its_signature_is_known() -> None:
     assert RememberPrint(known.print) in effects2
     assert reducer.file_registered(known, 100, 31) == (known, ())
     assert reducer.file_registered(known, 999, 5) == (known, ())
-    again, effects = run(PrintFound(100, "vase.gcode", 9.0), state=replace(known, print_known=False))
+    _, effects = run(PrintFound(100, "vase.gcode", 9.0), state=replace(known, print_known=False))
     assert not [effect for effect in effects if isinstance(effect, RegisterFile)]
 
 
@@ -205,14 +206,22 @@ def test_settings_and_alerts_pass_through() -> None:
     assert run(alert)[1] == [reducer.TellAlert(alert)]
 
 
-def test_a_command_shows_its_text_until_the_printer_moves_on() -> None:
+PAUSED = replace(PRINTING, phase=Phase.PAUSED)
+
+
+def test_a_command_shows_its_text_until_it_has_ended_and_the_printer_moved_on() -> None:
     state, _ = run(PrintBegan(1, "a", 1.0), PrinterReported(PRINTING, 1.0))
     state = reducer.command_began(state, Phase.PAUSING)
-    assert state.phase is Phase.PAUSING
-    state, _ = run(PrinterReported(replace(PRINTING, z=1.0), 2.0), state=state)
-    assert state.phase is Phase.PAUSING
-    state, _ = run(PrinterReported(replace(PRINTING, phase=Phase.PAUSED), 3.0), state=state)
-    assert state.phase is Phase.PAUSED
+    for report in (replace(PRINTING, z=1.0), PAUSED):  # retraction and lift come after "paused"
+        state, _ = run(PrinterReported(report, 2.0), state=state)
+        assert state.phase is Phase.PAUSING
+    assert reducer.command_ended(state, True, 3.0).phase is Phase.PAUSED
+
+
+def test_a_print_that_ends_meanwhile_ends_the_text() -> None:
+    state, _ = run(PrintBegan(1, "a", 1.0), PrinterReported(PAUSED, 1.0))
+    state = reducer.command_began(state, Phase.RESUMING)
+    assert run(PrinterReported(IDLE, 2.0), state=state)[0].phase is Phase.OPERATIONAL
 
 
 def test_the_text_of_a_command_is_given_up_after_30_s_or_at_once_after_a_failure() -> None:

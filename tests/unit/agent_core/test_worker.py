@@ -29,11 +29,15 @@ def test_a_full_inbox_refuses_and_counts() -> None:
     assert worker.dropped == 2
 
 
+def bug() -> None:
+    raise ValueError("bug")
+
+
 def test_a_bug_costs_its_task_and_not_the_thread(caplog: pytest.LogCaptureFixture) -> None:
     worker, done = Worker("test"), threading.Event()
     worker.start()
     with caplog.at_level(logging.ERROR):
-        worker.submit(lambda: [][1])
+        worker.submit(bug)
         worker.submit(done.set)
         assert done.wait(PATIENCE)
     assert "worker test" in caplog.text
