@@ -65,6 +65,7 @@ setup(
             "pytest-cov>=5.0",
             "pytest-timeout>=2.3",
             "ruff>=0.6",
+            "trustme>=1.1",
             "types-requests>=2.31",
         ],
     },
