@@ -563,3 +563,73 @@ def test_a_lost_database_is_an_answer_and_not_a_crash(app: FastAPI) -> None:
             assert (await person.log_in()).status_code == 503
 
     run(journey)
+
+
+def test_the_cookies_of_a_prolonged_session_are_renewed(tmp_path: Path) -> None:
+    from datetime import timedelta
+
+    from reference_server.app import create_app
+    from reference_server.services.clock import utc_now
+
+    ahead = timedelta()
+    app = create_app(make_config(tmp_path), now=lambda: utc_now() + ahead)
+    app.state.context.accounts.create_user("ada", PASSWORD)
+
+    async def journey() -> None:
+        nonlocal ahead
+        async with Person(app) as person:
+            token = (await person.log_in()).json()["csrf_token"]
+            assert "set-cookie" not in (await person.http.get("/api/v1/users/me/")).headers
+            ahead = timedelta(days=2)
+            renewed = (await person.http.get("/api/v1/users/me/")).headers.get_list("set-cookie")
+            assert [text.split("=")[0] for text in renewed] == ["tsd_sessionid", "tsd_csrftoken"]
+            assert f"tsd_csrftoken={token}" in renewed[1]
+
+    run(journey)
+
+
+def test_links_and_cookies_follow_the_public_address(tmp_path: Path) -> None:
+    app = make_app(tmp_path, public_url="https://printers.example.org")
+
+    async def journey() -> None:
+        async with Person(app) as person:
+            body = {"name": "ada", "password": PASSWORD}
+            headers = {"Origin": "https://printers.example.org"}
+            found = await person.http.post("/api/v1/auth/login/", json=body, headers=headers)
+            assert all("Secure" in text for text in found.headers.get_list("set-cookie"))
+            key = found.json()["csrf_token"]
+            cookies = "; ".join(text.split(";")[0] for text in found.headers.get_list("set-cookie"))
+            person.http.headers.update({"Cookie": cookies, "X-CSRFToken": key})
+            printer = (await person.http.post("/api/v1/printers/", json={"name": "P"})).json()
+            start_print(app, printer["id"])
+            (job,) = (await person.http.get("/api/v1/prints/")).json()
+            assert job["prediction_json_url"].startswith("https://printers.example.org/api/v1/prints/")
+
+    run(journey)
+
+
+def test_a_full_disk_refuses_a_picture_and_keeps_the_last(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def journey() -> None:
+        async with Person(app) as person:
+            await person.log_in()
+            printer = await person.link()
+            files = {"pic": ("pic", jpeg(32, 16))}
+            assert (
+                await person.http.post("/api/v1/octo/pic/", files=files, headers=agent_headers(printer))
+            ).status_code == 200
+            monkeypatch.setattr("pathlib.Path.replace", full)
+            refused = await person.http.post(
+                "/api/v1/octo/pic/", files={"pic": ("pic", jpeg(8, 8))}, headers=agent_headers(printer)
+            )
+            monkeypatch.undo()
+            assert refused.status_code == 507
+            shown = (await person.http.get(f"/api/v1/printers/{printer['id']}/")).json()
+            assert shown["pic"]["width"] == 32
+            assert (await person.http.get(shown["pic"]["img_url"])).content == jpeg(32, 16)
+            folder = app.state.context.config.media_dir / "snapshots" / str(printer["id"])
+            assert [entry.name for entry in folder.iterdir()] == ["primary.jpg"]
+
+    run(journey)
