@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import AlertRaised, Temperature
-from agent_core.pause import RECORD_KEY, PauseSettings, ResumePlan, is_hot
+from agent_core.pause import RECORD_KEY, PauseSettings, ResumePlan, is_hot, told_resume
 from agent_core.pause_marlin import (
     MarlinFacts,
     after_pause_lines,
@@ -120,7 +120,15 @@ class ScriptLines:
 
 @dataclass(slots=True)
 class _Resuming:
-    told: str = field(default="resumed")
+    """A resume of ours under way; `heated`: what was heated back before OctoPrint was asked."""
+
+    heated: Mapping[str, float] = field(default_factory=dict)
+    told: str = "resumed"
+
+    def tell(self, by_script: str) -> None:
+        """`by_script`: the sentence for what the script's lines do; they may heat again what is hot already."""
+        rest = [part for part in by_script.split("; ")[1:] if not (self.heated and " back at " in part)]
+        self.told = "; ".join([told_resume(ResumePlan(heat=self.heated)), *rest])
 
 
 class OctoPrintPort:
@@ -227,9 +235,7 @@ class OctoPrintPort:
     def resume(self, interrupt: Interrupt) -> str:
         self.check("resume")
         record = self._known_record()
-        if record is not None:
-            self._heat_back(record, interrupt)
-        resuming = _Resuming()
+        resuming = _Resuming(self._heat_back(record, interrupt) if record is not None else {})
         with self._lock:
             self._resuming = resuming
         try:
@@ -252,8 +258,8 @@ class OctoPrintPort:
             return None
         return record
 
-    def _heat_back(self, record: PauseRecord, interrupt: Interrupt) -> None:
-        """Heaters back before OctoPrint is asked to resume: its own waiting (M109) nobody could interrupt."""
+    def _heat_back(self, record: PauseRecord, interrupt: Interrupt) -> Mapping[str, float]:
+        """Heaters back before OctoPrint is asked to resume: its own waiting (M109) nobody could interrupt. Which."""
         facts = self._facts(None)
         plan = resume_plan(record, facts)
         if plan.refusal is not None:
@@ -271,6 +277,7 @@ class OctoPrintPort:
                 raise CommandFailed(f"not resumed: the heaters were not back within {HEAT_SECONDS / 60:g} minutes")
         if self._printer.state_id() not in _PRINT:
             raise CommandFailed("not resumed: the print is over")
+        return plan.heat
 
     def _cool_again(self, plan: ResumePlan, facts: MarlinFacts) -> None:
         """Back to the pause as it was: what the pause had switched off stays off."""
@@ -351,7 +358,7 @@ class OctoPrintPort:
         facts = self._facts(None)
         lines = before_resume_lines(record, facts)
         if resuming is not None:
-            resuming.told = lines.told
+            resuming.tell(lines.told)
         elif resume_plan(record, facts).refusal is not None or "not pushed back" in lines.told:
             # Somebody else resumed where we would have refused, and nobody else is there to tell.
             self._alert(
@@ -411,11 +418,19 @@ class OctoPrintPort:
             z = None if z is None else z + _lifted(own)
         return MarlinFacts(
             modes=modes,
-            temperatures=self._printer.temperatures(),
+            temperatures=self._temperatures(),
             z=z,
             z_max=self._printer.height(),
             shared_nozzle=self._printer.shared_nozzle(),
         )
+
+    def _temperatures(self) -> dict[str, Temperature]:
+        """As OctoPrint has them, but for targets that were sent more lately than they can have been reported."""
+        sent = self._sent.fresh_targets()
+        return {
+            name: replace(value, target=sent.get(name, value.target))
+            for name, value in self._printer.temperatures().items()
+        }
 
     # --- disk, on the command worker only -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ PYTHONPATH: OctoPrint's own environment stays as it is, so that tests may run si
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -63,6 +64,7 @@ def build_wheel(into: Path) -> Path:
     return wheel
 
 
+@functools.cache
 def plugin_path() -> Path:
     """A folder with the plugin as an installed wheel leaves it; built when the sources have changed."""
     CACHE.mkdir(exist_ok=True)

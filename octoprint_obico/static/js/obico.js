@@ -66,6 +66,10 @@ $(function () {
             return self.saidOk() ? "alert-success" : "alert-error";
         });
 
+        self.mayManage = function () {
+            return self.loginState.loggedIn() && self.loginState.hasPermission(self.access.permissions.ADMIN);
+        };
+
         self.show = function (status) {
             self.problem("");
             self.linked(status.linked);
@@ -104,7 +108,7 @@ $(function () {
         };
 
         self.load = function () {
-            if (!self.loginState.isUser() || !self.access.permissions.ADMIN || !self.loginState.hasPermission(self.access.permissions.ADMIN)) {
+            if (!self.mayManage()) {
                 self.problem(gettext("Only an administrator of this OctoPrint may look at or change this."));
                 return $.Deferred().reject().promise();
             }
@@ -175,7 +179,7 @@ $(function () {
             if (plugin === "obico" && self.loaded()) self.load();
         };
         self.onUserLoggedIn = function () {
-            if (self.loginState.isUser() && self.loginState.hasPermission(self.access.permissions.ADMIN)) {
+            if (self.mayManage()) {
                 self.load().done(self.hint);
             }
         };

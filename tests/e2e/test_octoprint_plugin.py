@@ -1,0 +1,162 @@
+"""The plugin in real OctoPrint: it loads, keeps its secret, links and unlinks, and leaves nothing running."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.octoprint_host import OctoPrintHost, wait_until
+from tests.e2e.octoprint import VERSIONS, complaints, octoprint
+
+pytestmark = pytest.mark.octoprint
+
+SPY = (Path(__file__).parent / "octoprint_spy.py").read_text(encoding="utf-8")
+
+TOKEN = "a1b2c3d4e5f60718293a"
+NEW_TOKEN = "00112233445566778899"
+NOBODY = "http://127.0.0.1:1"
+OURS = ("obico-core", "obico-link", "obico-commands", "obico-snapshots")
+
+
+class _Linking(BaseHTTPRequestHandler):
+    """As much of a server as linking needs; the one code that it knows is 042137."""
+
+    def do_POST(self) -> None:
+        known = "code=042137" in self.path
+        printer = {"id": 7, "name": "Shelf <b>2</b>", "auth_token": NEW_TOKEN}
+        answer: dict[str, Any] = {"printer": printer} if known else {"detail": "Requested resource does not exist"}
+        body = json.dumps(answer).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+@pytest.fixture
+def linking_server() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Linking)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def threads(host: OctoPrintHost) -> list[str]:
+    return sorted(name for name in host.get("/api/plugin/spy")["threads"] if name.startswith("obico"))
+
+
+def unexpected(host: OctoPrintHost) -> list[str]:
+    """Complaints but for the one that these tests provoke: nobody answers at the server's address."""
+    return [line for line in complaints(host) if "not connected: no connection to 127.0.0.1:1" not in line]
+
+
+def said(host: OctoPrintHost) -> dict[str, Any]:
+    """What became of the last order, once it is done."""
+
+    def look() -> Any:
+        status = host.get("/api/plugin/obico")
+        return status["said"] if status["busy"] is None else None
+
+    found = wait_until(look, 20, "an answer on the settings page")
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_loads_keeps_the_token_secret_and_leaves_nothing_running(version: str, tmp_path: Path) -> None:
+    settings = {"auth_token": TOKEN, "endpoint_prefix": NOBODY, "sentry_opt": "out", "pi_cam_resolution": "medium"}
+    with octoprint(version, tmp_path, plugin_settings=settings, plugins={"spy": SPY}) as host:
+        wait_until(lambda: threads(host) == sorted(OURS), 20, "the agent's four threads")
+
+        status = host.get("/api/plugin/obico")
+        assert (status["linked"], status["connected"]) == (True, False)
+        assert "127.0.0.1:1" in status["reason"]
+
+        # The token is in no answer, whoever asks.
+        paths = ["/api/settings", "/api/plugin/obico", "/", "/api/plugin/pluginmanager", "/api/users", "/plugin/obico/"]
+        for path in paths:
+            for key in (True, False):
+                assert TOKEN not in host.request("GET", path, key=key)[1]
+        assert "auth_token" not in host.get("/api/settings")["plugins"]["obico"]
+        assert host.request("GET", "/api/plugin/obico", key=False)[0] == 403
+
+        # Saving the settings as a browser does leaves it alone, and keys that are not ours too.
+        host.post("/api/settings", {"plugins": {"obico": {"auth_token": None, "disable_video_streaming": True}}})
+        host.post("/api/settings", {"plugins": {"obico": {"auth_token": "***"}}})
+        config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+        assert TOKEN in config
+        assert "sentry_opt: out" in config
+        assert "disable_video_streaming: true" in config
+        assert TOKEN not in host.log.read_text(encoding="utf-8")
+
+        # Off and on again.
+        host.post("/api/plugin/pluginmanager", {"command": "disable", "plugin": "obico"})
+        wait_until(lambda: threads(host) == [], 10, "all of our threads to end")
+        host.post("/api/plugin/pluginmanager", {"command": "enable", "plugin": "obico"})
+        wait_until(lambda: threads(host) == sorted(OURS), 10, "the agent's four threads again")
+        host.post("/api/plugin/pluginmanager", {"command": "disable", "plugin": "obico"})
+        wait_until(lambda: threads(host) == [], 10, "all of our threads to end")
+        assert unexpected(host) == []
+
+        # OctoPrint itself leaves it out from its next start on.
+        host.stop()
+        host.start()
+        assert threads(host) == []
+        assert host.request("GET", "/api/plugin/obico")[0] == 404
+        assert unexpected(host) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_links_and_unlinks_with_clear_words(version: str, tmp_path: Path, linking_server: str) -> None:
+    with octoprint(version, tmp_path, plugins={"spy": SPY}) as host:
+
+        def order(**body: Any) -> tuple[int, Any]:
+            status, text = host.request("POST", "/api/plugin/obico", body)
+            return status, json.loads(text)
+
+        wait_until(lambda: not threads(host), 10, "the start-up to be over")
+        assert host.get("/api/plugin/obico")["linked"] is False
+
+        for server, code, words in (
+            ("ftp://example.org", "042137", "must begin with http:// or https://"),
+            (linking_server, "not a code", "six digits"),
+            ("http://u:p@example.org", "042137", "must not contain a user name or password"),
+            ({"a": 1}, [2], "server address"),
+        ):
+            status, answer = order(command="link", server=server, code=code)
+            assert (status, words in answer["error"]) == (400, True), answer
+
+        order(command="link", server=linking_server, code="111111")
+        assert "does not know this code" in said(host)["text"]
+        order(command="link", server=NOBODY, code="042137")
+        assert said(host)["ok"] is False
+
+        status, _ = order(command="link", server=linking_server, code=" 042-137 ")
+        assert status == 202
+        assert said(host) == {"ok": True, "text": f"Linked to {linking_server} as “Shelf <b>2</b>”."}
+        wait_until(lambda: threads(host) == sorted(OURS), 10, "the agent to start")
+        wait_until(lambda: host.get("/api/plugin/obico")["needs_person"], 10, "the refusal of the token to show")
+        assert NEW_TOKEN in (tmp_path / "config.yaml").read_text(encoding="utf-8")
+        assert NEW_TOKEN not in host.request("GET", "/api/plugin/obico")[1]
+
+        order(command="unlink")
+        assert said(host)["ok"] is True
+        wait_until(lambda: threads(host) == [], 10, "the agent to end")
+        assert NEW_TOKEN not in (tmp_path / "config.yaml").read_text(encoding="utf-8")
+        assert order(command="test_camera", name="no such")[0] == 400
+        assert NEW_TOKEN not in host.log.read_text(encoding="utf-8")
