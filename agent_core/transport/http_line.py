@@ -186,12 +186,10 @@ class _Source:
 
 
 def failure(error: OSError | http.client.HTTPException) -> str:
-    """What happened, in a few words for a person (TLS apart, see tls.explain)."""
+    """What happened, in a few words for a person (TLS and timeouts apart, which the caller knows)."""
     match error:
         case socket.gaierror():
             return "no such host; check the name, or this machine's network"
-        case TimeoutError():
-            return "no answer in time"
         case ConnectionRefusedError():
             return "nothing listens there (connection refused); is it running, is the port right?"
         case ConnectionError() | http.client.IncompleteRead():

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -545,3 +546,35 @@ def test_a_proxy_that_refuses() -> None:
         http.close()
     assert "pw" not in str(caught.value)
     assert f"through the proxy 127.0.0.1:{server.port}" in str(caught.value)
+
+
+# --- a line by itself ---------------------------------------------------------------------------------------------
+
+
+def test_a_deadline_that_has_passed() -> None:
+    times = iter([0.0, 0.5, 1.0])
+    deadline = Deadline(1.0, lambda: next(times))
+    assert deadline.left() == 0.5
+    with pytest.raises(TimeoutError):
+        deadline.left()
+
+
+def test_an_idle_line_that_was_reset_or_speaks_unasked_is_dead() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for farewell in (b"", b"HTTP/1.1 408 Timeout\r\n\r\n", None):
+            line = Line(Target("http", "127.0.0.1", port, "/"), None, True)
+            line.open(Deadline(5, time.monotonic))
+            peer, _ = listener.accept()
+            assert line.alive()
+            if farewell is None:  # a reset instead of a farewell
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                peer.sendall(farewell)
+            peer.close()
+            assert not line.alive()
+            line.cut()
+            line.cut()
+            line.close()
+            line.cut()
+            line.close()
