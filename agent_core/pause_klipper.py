@@ -63,6 +63,14 @@ def is_paused(objects: Objects) -> bool:
     return not_ready(objects) is None and print_state(objects) == "paused" and is_paused_flag(objects)
 
 
+def not_paused(objects: Objects) -> str | None:
+    """Why the print is not paused (any more), in words; None if it is, be it by PAUSE or by M25."""
+    why = not_ready(objects)
+    if why is None and print_state(objects) != "paused":
+        why = f"the printer is not paused any more (Klipper says {print_state(objects) or 'nothing'})"
+    return why
+
+
 def filename(objects: Objects) -> str:
     return str(_field(objects, "print_stats", "filename") or "")
 

@@ -15,6 +15,9 @@ from moonraker_obico.klipper_api import OBJECTS, Abandoned, KlipperApi, Objects
 
 _log = logging.getLogger(__name__)
 
+SOON = 5.0
+"""s for what nothing depends on: should it be queued behind other G-code, Klipper still does it, and we go on."""
+
 
 class CannotKeep(Exception):
     """The record is not on disk, so the step must not be done."""
@@ -76,8 +79,8 @@ class PauseSteps:
 
     # --- telling
 
-    def script(self, text: str, interrupt: Interrupt | None) -> None:
-        self._api.call("printer.gcode.script", {"script": text}, interrupt=interrupt)
+    def script(self, text: str, interrupt: Interrupt | None, *, timeout: float | None = None) -> None:
+        self._api.call("printer.gcode.script", {"script": text}, timeout=timeout, interrupt=interrupt)
 
     def careful_script(self, text: str, interrupt: Interrupt | None) -> None:
         """A script with SAVE_GCODE_STATE: what fails half-way is repaired. Raises as `script`."""
@@ -87,7 +90,7 @@ class PauseSteps:
             raise
         except CommandFailed:
             with suppress(CommandFailed, Unreachable):
-                self.script(klipper.repair(), interrupt)
+                self.script(klipper.repair(), interrupt, timeout=SOON)
             raise
 
     # --- the steps: each works on `record`, which must be there. They raise CannotKeep (not done), CommandFailed
@@ -168,9 +171,11 @@ class PauseSteps:
             return first_line(error)
         return None
 
-    def set_heaters(self, wanted: Mapping[str, float], interrupt: Interrupt | None) -> None:
+    def set_heaters(
+        self, wanted: Mapping[str, float], interrupt: Interrupt | None, *, timeout: float | None = None
+    ) -> None:
         if wanted:
-            self.script(klipper.set_heaters(wanted), interrupt)
+            self.script(klipper.set_heaters(wanted), interrupt, timeout=timeout)
 
     def prolong_idle(self, own: float | None, interrupt: Interrupt) -> None:
         """`own`: the user's idle_timeout in s. Left alone where it is unknown or long enough anyway."""
@@ -196,7 +201,7 @@ class PauseSteps:
         in_force = klipper.idle_timeout({"idle_timeout": self._api.objects().get("idle_timeout", {})})
         if in_force is None or abs(in_force - record.idle_prolonged) < 1:
             try:
-                self.script(klipper.set_idle_timeout(record.idle_timeout), interrupt)
+                self.script(klipper.set_idle_timeout(record.idle_timeout), interrupt, timeout=SOON)
             except (CommandFailed, Unreachable) as error:
                 _log.warning(
                     "idle_timeout could not be put back to %g s (%s): it stays long until Klipper restarts",

@@ -14,7 +14,6 @@ from agent_core.pause import (
     PausePlan,
     PauseSettings,
     ResumePlan,
-    is_hot,
     number,
     outstanding,
     plan_pause,
@@ -27,16 +26,13 @@ from agent_core.pause_watch import turn
 from agent_core.ports import Clock, Interrupt, Store
 from moonraker_obico.klipper_api import Abandoned, KlipperApi, Objects
 from moonraker_obico.pause_attend import Attendant
+from moonraker_obico.pause_heat import Heating
 from moonraker_obico.pause_steps import CannotKeep, PauseSteps, first_line
 
 _log = logging.getLogger(__name__)
 
 CONFIRM = 15.0
 """s from Klipper's answer until its status must say so; it does at the next tick (0.25 s)."""
-HEAT_LIMIT = 3600.0
-"""s; a bed may take half an hour. A heater that fails is found by Klipper's own verify_heater much earlier."""
-AWAY_LIMIT = 60.0
-"""s for which Moonraker may be away while we heat."""
 
 _EXPECTED = {"pause": "printing", "resume": "paused"}
 
@@ -63,6 +59,7 @@ class KlipperPrinter:
         self._print_ts = print_ts
         self._submit = submit
         self._steps = PauseSteps(api, store, clock)
+        self._heating = Heating(api, self._steps, clock)
         self._attendant = Attendant(api, self._steps, clock, print_ts=print_ts, alert=alert)
         self._command: str | None = None
         self._attending = threading.Event()
@@ -127,7 +124,7 @@ class KlipperPrinter:
                     f"{number(plan.lower)} mm; lower it and send M24 by hand, or cancel"
                 )
             if record is not None:
-                self._heat(record, plan, interrupt)
+                self._heating.heat_back(record, plan, interrupt)
                 self._push_back(plan, interrupt)
                 self._steps.put_idle_back(interrupt)
             words = self._tell(None if by_m25 else "printer.print.resume", interrupt)
@@ -274,52 +271,10 @@ class KlipperPrinter:
         self._steps.forget()
         return None
 
-    def _heat(self, record: PauseRecord, plan: ResumePlan, interrupt: Interrupt) -> None:
-        if is_hot(plan.wait, klipper.temperatures(self._api.objects())) and not plan.heat:
-            return
-        self._steps.note(record.but(warm_since=self._clock.now(), cooled=False))
-        try:
-            self._steps.set_heaters(plan.heat, interrupt)
-            why = self._wait_hot(plan.wait, interrupt)
-        except CommandFailed:
-            self._cool_again(plan)
-            raise
-        if why is not None:
-            self._cool_again(plan)
-            raise CommandFailed(f"not resumed: {why}")
-
-    def _cool_again(self, plan: ResumePlan) -> None:
-        """Nobody waits for the heat any more, so it must not be left on; unless somebody else prints with it."""
-        if klipper.print_state(self._api.objects()) != "printing":
-            with suppress(CommandFailed, Unreachable):
-                self._steps.set_heaters(dict.fromkeys(plan.heat, 0.0), None)
-
-    def _wait_hot(self, wait: Mapping[str, float], interrupt: Interrupt) -> str | None:
-        """None when all are hot; else why it was given up."""
-        until = self._clock.monotonic() + HEAT_LIMIT
-        while True:
-            left = until - self._clock.monotonic()
-            self._api.wait_for(
-                lambda now: not now or _not_paused(now) is not None or is_hot(wait, klipper.temperatures(now)),
-                timeout=max(0.0, left),
-                interrupt=interrupt,
-            )
-            if interrupt.is_set():
-                return interrupt.reason or "it was interrupted"
-            now = self._api.objects()
-            if not now and left > 0:
-                if not self._api.wait_for(bool, timeout=min(AWAY_LIMIT, left), interrupt=interrupt):
-                    return "Moonraker or Klipper went away while heating"
-                continue
-            gone = _not_paused(now)
-            if gone is not None:
-                return gone
-            return None if is_hot(wait, klipper.temperatures(now)) else f"not hot after {number(HEAT_LIMIT / 60)} min"
-
     def _push_back(self, plan: ResumePlan, interrupt: Interrupt) -> None:
         """After heating all is asked again: minutes may have passed."""
         facts = self._steps.facts()
-        gone = _not_paused(facts)
+        gone = klipper.not_paused(facts)
         if gone is not None or klipper.unhomed(facts):
             raise CommandFailed(f"not resumed: {gone or 'homing was lost in the pause'}")
         if not plan.unretract:
@@ -400,14 +355,6 @@ def _refusal(do: Callable[[], None], interrupt: Interrupt) -> str | None:
 
 def _e(facts: Objects) -> float | None:
     return klipper.extruder_position(facts)
-
-
-def _not_paused(objects: Objects) -> str | None:
-    """Why the print is no longer paused, as far as anything is known."""
-    why = klipper.not_ready(objects)
-    if why is None and klipper.print_state(objects) != "paused":
-        why = f"the printer is not paused any more (Klipper says {klipper.print_state(objects)})"
-    return why
 
 
 def _pause_settled(objects: Objects) -> bool:
