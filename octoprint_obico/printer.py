@@ -17,6 +17,7 @@ from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import AlertRaised, Temperature
 from agent_core.pause import RECORD_KEY, PauseSettings, ResumePlan, is_hot, told_resume
 from agent_core.pause_marlin import (
+    Lines,
     MarlinFacts,
     after_pause_lines,
     after_resume_lines,
@@ -209,7 +210,7 @@ class OctoPrintPort:
             return None, "nothing was retracted, lifted or switched off: no record of it could be kept on disk"
         return asked, ""
 
-    def _pause_lines(self, asked: _Asked, facts: MarlinFacts) -> Any:
+    def _pause_lines(self, asked: _Asked, facts: MarlinFacts) -> Lines:
         return after_pause_lines(facts, asked.settings, filename=asked.filename, ts=asked.ts, at=self._clock.now())
 
     def _wait_for_pause(self, interrupt: Interrupt) -> None:
@@ -343,9 +344,12 @@ class OctoPrintPort:
             # Resumed before the pause was through: OctoPrint runs this script all the same, into the running print.
             return None
         lines = self._pause_lines(asked, self._facts(connection))
+        # The modes to come back to are the file's, not those that the user's own script leaves behind.
+        file = self._sent.modes
+        record = lines.record.but(modes=file.modes, feedrate=file.feedrate) if lines.record is not None else None
         with self._lock:
-            asked.told, asked.record = lines.told, lines.record
-            self._record = lines.record
+            asked.told, asked.record = lines.told, record
+            self._record = record
         return ScriptLines(after=lines.lines)
 
     def _before_resumed(self) -> ScriptLines | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.octoprint import VERSIONS, octoprint
-from tests.e2e.test_octoprint_plugin import NEW_TOKEN, complaints, linking_server
+from tests.e2e.octoprint import VERSIONS, complaints, octoprint
+from tests.e2e.test_octoprint_plugin import NEW_TOKEN, linking_server
 
 __all__ = ["linking_server"]  # a fixture
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ USER_SCRIPTS = {
     "M83\nG1 E1 F1500\n",
 }
 
-WISH = {"retract": 6.5, "lift_z": 2.5, "tools_off": True, "bed_off": True}
+WISH: Mapping[str, Any] = {"retract": 6.5, "lift_z": 2.5, "tools_off": True, "bed_off": True}
 
 
 def gcode(modes: str, moves: int = 400) -> str:
@@ -47,186 +49,191 @@ def gcode(modes: str, moves: int = 400) -> str:
     return "\n".join([*lines, "G90", "M83", "G1 E-1 F1800", ""])
 
 
-@contextmanager
-def printer(
-    version: str, basedir: Path, *, scripts: dict[str, str] | None = None, ambient: float = 190.0
-) -> Iterator[OctoPrintHost]:
-    """An OctoPrint with a printer that is warm from the start, so that heating takes no time."""
-    with octoprint(
-        version,
-        basedir,
-        plugins={"spy": SPY},
-        scripts=scripts or {},
-        virtual_printer={"ambientTemperature": ambient, "throttle": 0.01},
-    ) as host:
+@dataclass
+class Bench:
+    """An OctoPrint that several tests use, one after the other; `mark`: lines that the printer got before this test."""
+
+    host: OctoPrintHost
+    mark: int
+
+    def lines(self) -> list[str]:
+        return self.host.received_lines()[self.mark :]
+
+    def print(self, modes: str, text: str, lines: int = 60) -> None:
+        self.host.upload(f"{modes}.gcode", text.encode(), start=True)
+        wait_until(lambda: len(self.lines()) > lines, 30, "the print to get going")
+
+    def run(self, name: str, args: Mapping[str, Any] | None = None) -> None:
+        self.host.post("/api/plugin/spy", {"command": "run", "name": name, "args": args or {}})
+
+    def outcome(self, name: str) -> str:
+        seen = self.host.get
+        return str(wait_until(lambda: seen("/api/plugin/spy")["outcome"].get(name), 60, f"the end of {name}"))
+
+    def pause(self) -> str:
+        self.run("pause", WISH)
+        return self.outcome("pause")
+
+    def nozzle(self) -> float:
+        return float(self.host.get("/api/plugin/spy")["temperatures"]["tool0"]["actual"])
+
+    def finish(self) -> list[str]:
+        """Waits for the end of the print; all lines of this test."""
+        self.host.wait_for_state("OPERATIONAL", 60)
+        assert complaints(self.host) == []
+        return self.lines()
+
+
+class Benches:
+    """OctoPrints by version, the user's own scripts (or none) and how warm the printer is when its heaters are off."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hosts: dict[tuple[str, bool, float], OctoPrintHost] = {}
+        self.stack = ExitStack()
+
+    def __call__(self, version: str, *, scripts: bool = False, ambient: float = 190.0) -> Bench:
+        key = (version, scripts, ambient)
+        if key not in self._hosts:
+            self._hosts[key] = self.stack.enter_context(
+                octoprint(
+                    version,
+                    self._folder / f"{version}-{scripts}-{ambient:g}",
+                    plugins={"spy": SPY},
+                    scripts=USER_SCRIPTS if scripts else {},
+                    virtual_printer={"ambientTemperature": ambient, "throttle": 0.01},
+                )
+            )
+        host = self._hosts[key]
         wait_until(lambda: "tool0" in host.get("/api/plugin/spy")["temperatures"], 20, "the first temperatures")
-        yield host
+        return Bench(host, len(host.received_lines()))
 
 
-def run(host: OctoPrintHost, name: str, args: dict[str, object] | None = None) -> None:
-    host.post("/api/plugin/spy", {"command": "run", "name": name, "args": args or {}})
-
-
-def outcome(host: OctoPrintHost, name: str, seconds: float = 40.0) -> str:
-    return str(wait_until(lambda: host.get("/api/plugin/spy")["outcome"].get(name), seconds, f"the end of {name}"))
-
-
-def received(host: OctoPrintHost) -> list[str]:
-    """What moved or changed something: no temperature polls, no line number resets."""
-    return [line for line in host.received_lines() if not re.match(r"M105|M110|M27|M155|M115|M20|M21|M400|M114", line)]
-
-
-def print_until(host: OctoPrintHost, name: str, text: str, lines: int = 60) -> None:
-    host.upload(name, text.encode(), start=True)
-    wait_until(lambda: len(received(host)) > lines, 30, "the print to get going")
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Benches]:
+    benches = Benches(tmp_path_factory.mktemp("octoprint"))
+    with benches.stack:
+        yield benches
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("user_scripts", [False, True], ids=["plain", "user-scripts"])
-def test_promise_1_the_print_returns_exactly(version: str, user_scripts: bool, tmp_path: Path) -> None:
-    with printer(version, tmp_path, scripts=USER_SCRIPTS if user_scripts else None) as host:
-        for modes in FILES:
-            before = len(host.received_lines())
-            text = gcode(modes)
-            host.upload(f"{modes}.gcode", text.encode(), start=True)
-            wait_until(lambda: len(host.received_lines()) > before + 60, 30, "the print to get going")  # noqa: B023
-            run(host, "pause", WISH)
-            assert outcome(host, "pause") == "done: paused; retracted 6.5 mm; lifted 2.5 mm; bed and tool0 off"
-            run(host, "resume")
-            assert outcome(host, "resume").startswith("done: resumed; bed back at 60 °C and tool0 back at 195 °C")
-            host.wait_for_state("OPERATIONAL", 60)
-            lines = host.received_lines()[before:]
-            for semantics in (False, True):
-                expected = Position(semantics).run(text.splitlines())
-                got = Position(semantics).run(lines)
-                assert (modes, got.where) == (modes, expected.where)
-                assert got.modes == expected.modes
-            _assert_return(lines)
-        assert complaints(host) == []
-
-
-def _assert_return(lines: list[str]) -> None:
-    """Before the first line of the file after the resume, the printer is where it was, in the same modes."""
+@pytest.mark.parametrize("modes", FILES)
+def test_promise_1_the_print_returns_exactly(bench: Benches, version: str, user_scripts: bool, modes: str) -> None:
+    octo, text = bench(version, scripts=user_scripts), gcode(modes)
+    octo.print(modes, text)
+    assert octo.pause() == "done: paused; retracted 6.5 mm; lifted 2.5 mm; bed and tool0 off"
+    octo.run("resume")
+    said = "done: resumed; bed back at 60 °C and tool0 back at 195 °C; pushed back 6.5 mm"
+    assert octo.outcome("resume") == said
+    lines = octo.finish()
     paused = lines.index("M400")
-    first = next(number for number in range(paused, len(lines)) if lines[number].endswith("F3600"))
-    at_pause, at_resume = Position().run(lines[:paused]), Position().run(lines[:first])
-    assert at_resume.where == at_pause.where
-    assert at_resume.modes == at_pause.modes
+    first = next(at for at in range(paused, len(lines)) if re.fullmatch(r"G1 X.* F3600", lines[at]))
+    for g90_governs_e in (False, True):
+        # Before the first line of the file after the resume, the printer is where it was, in the same modes …
+        at_pause = Position(g90_governs_e).run(lines[:paused])
+        at_resume = Position(g90_governs_e).run(lines[:first])
+        assert at_resume.where == at_pause.where
+        assert at_resume.modes == at_pause.modes
+        # … and in the end where the file alone would have brought it.
+        expected = Position(g90_governs_e).run(text.splitlines())
+        got = Position(g90_governs_e).run(lines)
+        assert got.where == expected.where
+        assert got.modes == expected.modes
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_3_order_and_numbers_of_the_lines(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path, scripts=USER_SCRIPTS) as host:
-        print_until(host, "order.gcode", gcode("m83_g90"))
-        run(host, "pause", WISH)
-        outcome(host, "pause")
-        lines = host.received_lines()
-        paused = lines[lines.index("M400") :]
-        own, ours = paused.index("G1 X5 Y5 F6000"), paused.index("G1 E-6.5 F1800")
-        assert own < ours < paused.index("G1 Z2.5 F600") < paused.index("M140 S0")
-        assert "M104 S0" in paused
-        run(host, "resume")
-        outcome(host, "resume")
-        lines = host.received_lines()
-        back = lines[len(lines) - lines[::-1].index("M104 S195") - 1 :]
-        order = ["M104 S195", "M190 S60", "M109 S195", "G1 Z-2.5 F600", "G1 E6.5 F1800", "G1 Z-5 F900"]
-        found = [back.index(line) for line in order]
-        assert found == sorted(found)
+def test_promise_3_order_and_numbers_of_the_lines(bench: Benches, version: str) -> None:
+    octo = bench(version, scripts=True)
+    octo.print("order", gcode("m83_g90"))
+    octo.pause()
+    lines = octo.lines()
+    paused = lines[lines.index("M400") :]
+    own, ours = paused.index("G1 X5 Y5 F6000"), paused.index("G1 E-6.5 F1800")
+    assert own < ours < paused.index("G1 Z2.5 F600") < paused.index("M140 S0")
+    assert "M104 S0" in paused
+    octo.run("resume")
+    octo.outcome("resume")
+    lines = octo.finish()
+    back = lines[len(lines) - lines[::-1].index("M104 S195") - 1 :]
+    order = ["M104 S195", "M190 S60", "M109 S195", "G1 Z-2.5 F600", "G1 E6.5 F1800", "G1 Z-5 F900"]
+    found = [back.index(line) for line in order]
+    assert found == sorted(found)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_6_the_pause_of_somebody_else_is_his(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path) as host:
-        print_until(host, "foreign.gcode", gcode("m83_g90"))
-        host.job("pause", action="pause")
-        host.wait_for_state("PAUSED")
-        run(host, "pause", WISH)
-        assert outcome(host, "pause") == "Rejected: the print is paused already"
-        host.job("pause", action="resume")
-        host.wait_for_state("OPERATIONAL", 60)
-        lines = host.received_lines()
-        assert not [line for line in lines if "6.5" in line or "Z2.5" in line or line in {"M104 S0", "M140 S0"}]
+def test_promise_6_the_pause_of_somebody_else_is_his(bench: Benches, version: str) -> None:
+    octo = bench(version)
+    octo.print("foreign", gcode("m83_g90"))
+    octo.host.job("pause", action="pause")
+    octo.host.wait_for_state("PAUSED")
+    assert octo.pause() == "Rejected: the print is paused already"
+    octo.host.job("pause", action="resume")
+    lines = octo.finish()
+    assert not [line for line in lines if "6.5" in line or "Z2.5" in line or line in {"M104 S0", "M140 S0"}]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_6_our_pause_resumed_by_somebody_else_is_undone(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path) as host:
-        text = gcode("m82_g90")
-        print_until(host, "ours.gcode", text)
-        run(host, "pause", WISH)
-        outcome(host, "pause")
-        host.job("pause", action="resume")
-        host.wait_for_state("OPERATIONAL", 60)
-        lines = host.received_lines()
-        assert lines.index("M190 S60") < lines.index("M109 S195") < lines.index("G1 E6.5 F1800")
-        assert Position().run(lines).where == Position().run(text.splitlines()).where
+def test_promise_6_our_pause_resumed_by_somebody_else_is_undone(bench: Benches, version: str) -> None:
+    octo, text = bench(version), gcode("m82_g90")
+    octo.print("ours", text)
+    octo.pause()
+    octo.host.job("pause", action="resume")
+    lines = octo.finish()
+    assert lines.index("M190 S60") < lines.index("M109 S195") < lines.index("G1 E6.5 F1800")
+    assert Position().run(lines).where == Position().run(text.splitlines()).where
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_7_cancel_while_heating_for_a_resume(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path, ambient=150.0) as host:
-        print_until(host, "heating.gcode", "M109 S195\n" + gcode("m83_g90", 2000), 100)
-        run(host, "pause", WISH)
-        outcome(host, "pause")
-        wait_until(
-            lambda: host.get("/api/plugin/spy")["temperatures"]["tool0"]["actual"] < 180, 60, "the nozzle to cool"
-        )
-        run(host, "resume")
-        wait_until(lambda: host.received_lines()[-200:].count("M104 S195") > 0, 10, "heating to begin")
-        host.post("/api/plugin/spy", {"command": "interrupt"})
-        assert outcome(host, "resume") == "CommandFailed: not resumed: the print is being cancelled"
-        run(host, "cancel")
-        assert outcome(host, "cancel") == "done: cancelled"
-        host.wait_for_state("OPERATIONAL")
-        lines = host.received_lines()
-        assert "G1 E6.5 F1800" not in lines  # nothing is pushed into a print that is over
-        heats = [line for line in lines if line.startswith(("M104", "M140"))]
-        assert heats[-1].endswith("S0")
-        assert [line for line in heats if line.startswith("M104")][-1].endswith("S0")
+def test_promise_7_cancel_while_heating_for_a_resume(bench: Benches, version: str) -> None:
+    octo = bench(version, ambient=150.0)
+    octo.print("heating", "M109 S195\n" + gcode("m83_g90", 2000), 100)
+    octo.pause()
+    wait_until(lambda: octo.nozzle() < 180, 60, "the nozzle to cool")
+    octo.run("resume")
+    wait_until(lambda: "M104 S195" in octo.lines()[-20:], 10, "heating to begin")
+    octo.host.post("/api/plugin/spy", {"command": "interrupt"})
+    assert octo.outcome("resume") == "CommandFailed: not resumed: the print is being cancelled"
+    octo.run("cancel")
+    assert octo.outcome("cancel") == "done: cancelled"
+    lines = octo.finish()
+    assert "G1 E6.5 F1800" not in lines  # nothing is pushed into a print that is over
+    assert [line for line in lines if line.startswith("M104")][-1] == "M104 S0"
+    assert [line for line in lines if line.startswith("M140")][-1] == "M140 S0"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_7_cancel_at_octoprint_while_it_waits_for_heat(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path, ambient=150.0) as host:
-        print_until(host, "foreign_heat.gcode", "M109 S195\n" + gcode("m83_g90", 2000), 100)
-        run(host, "pause", WISH)
-        outcome(host, "pause")
-        wait_until(
-            lambda: host.get("/api/plugin/spy")["temperatures"]["tool0"]["actual"] < 180, 60, "the nozzle to cool"
-        )
-        host.job("pause", action="resume")
-        wait_until(lambda: "M109 S195" in host.received_lines()[-20:], 10, "OctoPrint to wait for the heater")
-        host.job("cancel")
-        host.wait_for_state("OPERATIONAL", 60)
-        assert "G1 E6.5 F1800" not in host.received_lines()
+def test_promise_7_cancel_at_octoprint_while_it_waits_for_heat(bench: Benches, version: str) -> None:
+    octo = bench(version, ambient=150.0)
+    octo.print("foreign_heat", "M109 S195\n" + gcode("m83_g90", 2000), 100)
+    octo.pause()
+    wait_until(lambda: octo.nozzle() < 180, 60, "the nozzle to cool")
+    octo.host.job("pause", action="resume")
+    wait_until(lambda: "M109 S195" in octo.lines()[-20:], 10, "OctoPrint to wait for the heater")
+    octo.host.job("cancel")
+    assert "G1 E6.5 F1800" not in octo.finish()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_2_and_5_a_cold_nozzle_is_paused_plainly(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path, ambient=25.0) as host:
-        text = gcode("m83_g90").replace("M104 S195", "M104 S0")
-        print_until(host, "cold.gcode", text)
-        run(host, "pause", WISH)
-        said = outcome(host, "pause")
-        assert said == "done: paused; not retracted: the nozzle is too cold; lifted 2.5 mm; bed off"
-        run(host, "resume")
-        outcome(host, "resume")
-        host.wait_for_state("OPERATIONAL", 60)
-        lines = host.received_lines()
-        assert not [line for line in lines if "E6.5" in line or "E-6.5" in line]
-        assert Position().run(lines).where == Position().run(text.splitlines()).where
+def test_promise_2_and_5_a_cold_nozzle_is_paused_plainly(bench: Benches, version: str) -> None:
+    octo, text = bench(version, ambient=25.0), gcode("m83_g90").replace("M104 S195", "M104 S0")
+    octo.print("cold", text)
+    assert octo.pause() == "done: paused; not retracted: the nozzle is too cold; lifted 2.5 mm; bed off"
+    octo.run("resume")
+    octo.outcome("resume")
+    lines = octo.finish()
+    assert not [line for line in lines if "E6.5" in line or "E-6.5" in line]
+    assert Position().run(lines).where == Position().run(text.splitlines()).where
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_promise_8_the_agent_is_restarted_in_the_pause(version: str, tmp_path: Path) -> None:
-    with printer(version, tmp_path) as host:
-        text = gcode("m82_g91")
-        print_until(host, "restart.gcode", text)
-        run(host, "pause", WISH)
-        outcome(host, "pause")
-        host.post("/api/plugin/spy", {"command": "stop"})
-        host.post("/api/plugin/spy", {"command": "begin"})
-        run(host, "resume")
-        assert "pushed back 6.5 mm" in outcome(host, "resume")
-        host.wait_for_state("OPERATIONAL", 60)
-        assert Position().run(host.received_lines()).where == Position().run(text.splitlines()).where
+def test_promise_8_the_agent_is_restarted_in_the_pause(bench: Benches, version: str) -> None:
+    octo, text = bench(version), gcode("m82_g91")
+    octo.print("restart", text)
+    octo.pause()
+    octo.host.post("/api/plugin/spy", {"command": "stop"})
+    octo.host.post("/api/plugin/spy", {"command": "begin"})
+    octo.run("resume")
+    assert "pushed back 6.5 mm" in octo.outcome("resume")
+    octo.host.wait_for_state("OPERATIONAL", 60)
+    assert Position().run(octo.lines()).where == Position().run(text.splitlines()).where

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from agent_core.model import (
+    ActivePrint,
+    AlertRaised,
+    HostEvent,
+    NothingPrints,
+    Phase,
+    PrintBegan,
+    PrintCancelling,
+    PrintEnded,
+    PrinterReported,
+    PrinterUnknown,
+    PrintFound,
+    PrintOutcome,
+    PrintPaused,
+    PrintResumed,
+    Temperature,
+)
+from octoprint_obico.translate import (
+    RESTARTED,
+    FileFacts,
+    Overrides,
+    Reading,
+    Translator,
+    file_facts,
+    phase_of,
+    report,
+)
+
+
+def data(text: str = "Printing", **more: Any) -> dict[str, Any]:
+    """What OctoPrint's get_current_data tells during a print."""
+    job = {
+        "file": {"name": "clip.gcode", "path": "toys/clip.gcode", "display": "clip", "origin": "local",
+                 "size": 1000, "date": 1767000000},
+        "estimatedPrintTime": 5400.5, "averagePrintTime": None, "lastPrintTime": None,
+        "filament": {"tool0": {"length": 800.0, "volume": 2.0}, "tool1": {"length": 200.0, "volume": 0.0}},
+        "user": "ada",
+    }  # fmt: skip
+    progress = {"completion": 25.0, "filepos": 250, "printTime": 60, "printTimeLeft": 180,
+                "printTimeLeftOrigin": "estimate"}  # fmt: skip
+    flags = {"sdReady": True, "error": False, "printing": True}
+    return {
+        "state": {"text": text, "flags": flags, "error": ""},
+        "job": job,
+        "progress": progress,
+        "currentZ": 4.2,
+        **more,
+    }
+
+
+def reading(state_id: str = "PRINTING", **more: Any) -> Reading:
+    return Reading(state_id, data(**more.pop("data", {})), **more)
+
+
+class Desk:
+    """A Translator with a clock of its own and everything that it posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[HostEvent] = []
+        self.now = 1000.0
+        self.translator = Translator(self.posted.append, lambda: self.now)
+
+    def event(self, name: str, /, **payload: Any) -> None:
+        self.translator.event(name, payload)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.posted if isinstance(event, kind)]
+
+    def lives(self) -> list[HostEvent]:
+        return [event for event in self.posted if not isinstance(event, PrinterReported)]
+
+
+@pytest.mark.parametrize(
+    ("state_id", "phase", "ready", "closed"),
+    [
+        ("OPERATIONAL", Phase.OPERATIONAL, True, False),
+        ("TRANSFERING_FILE", Phase.OPERATIONAL, False, False),
+        ("TRANSFERRING_FILE", Phase.OPERATIONAL, False, False),
+        ("PRINTING", Phase.PRINTING, False, False),
+        ("PAUSED", Phase.PAUSED, False, False),
+        ("PAUSING", Phase.PAUSING, False, False),
+        ("RESUMING", Phase.RESUMING, False, False),
+        ("FINISHING", Phase.FINISHING, False, False),
+        ("CANCELLING", Phase.CANCELLING, False, False),
+        ("STARTING", Phase.STARTING, False, False),
+        ("DETECT_SERIAL", Phase.CONNECTING, False, False),
+        ("DETECTING", Phase.CONNECTING, False, False),
+        ("CLOSED", Phase.OFFLINE, False, True),
+        ("OFFLINE", Phase.OFFLINE, False, True),
+        ("CLOSED_WITH_ERROR", Phase.OFFLINE, False, True),
+        ("ERROR", Phase.ERROR, False, True),
+        ("SOMETHING_NEW", Phase.OFFLINE, False, True),
+    ],
+)
+def test_phase_ready_and_closed_of_each_state(state_id: str, phase: Phase, ready: bool, closed: bool) -> None:
+    seen = report(reading(state_id))
+    assert (seen.phase, seen.ready, seen.closed_or_error) == (phase, ready, closed)
+    assert phase_of(state_id) is phase
+
+
+def test_text_printing_from_sd_is_printing_and_only_telling_texts_are_kept() -> None:
+    assert report(Reading("PRINTING", data("Printing from SD"))).text is None
+    assert report(Reading("DETECT_SERIAL", data("Detecting serial connection"))).text == "Detecting serial connection"
+    offline = report(Reading("CLOSED_WITH_ERROR", data("Offline after error")))
+    assert (offline.text, offline.error_flag) == ("Offline after error", True)
+
+
+def test_job_progress_and_heaters() -> None:
+    facts = FileFacts(
+        "toys/clip.gcode", "local", hash="ab12", max_z=19.2, average_print_time=50.0, last_print_time=51.0
+    )
+    heat = {"tool0": {"actual": 200.1, "target": 210.0, "offset": 5},
+            "bed": {"actual": None, "target": None, "offset": 0},
+            "ambient": {"actual": 20.0, "target": None}, "toolbox": {"actual": 1.0}, "tool1": "rubbish"}  # fmt: skip
+    seen = report(Reading("PRINTING", data(), heat, Overrides(speed_factor=1.5, message="hi"), facts))
+    assert seen.temperatures == {"tool0": Temperature(200.1, 210.0, 5.0), "bed": Temperature(None, None, 0.0)}
+    assert (seen.job.name, seen.job.path, seen.job.signature) == ("clip.gcode", "toys/clip.gcode", "md5:ab12")
+    assert (seen.job.average_print_time, seen.job.last_print_time, seen.object_height) == (50.0, 51.0, 19.2)
+    # A quarter of what all tools need, not the whole file's estimate.
+    assert seen.progress.filament_used == 250.0
+    assert (seen.z, seen.speed_factor, seen.message, seen.sd_ready) == (4.2, 1.5, "hi", True)
+
+
+def test_facts_of_another_file_do_not_count() -> None:
+    seen = report(Reading("PRINTING", data(), facts=FileFacts("other.gcode", "local", hash="zz", max_z=1.0)))
+    assert (seen.job.hash, seen.job.signature, seen.object_height) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"state": None, "job": [], "progress": "x", "currentZ": float("nan")},
+        {"state": {"flags": 3}, "job": {"file": {"size": "big", "name": 7}, "filament": {"tool0": None}}},
+        {"progress": {"completion": float("inf"), "printTime": True}},
+    ],
+)
+def test_foreign_values_of_wrong_kinds_read_as_unknown(wrong: Mapping[str, Any]) -> None:
+    seen = report(Reading("OPERATIONAL", wrong))
+    assert (seen.phase, seen.job.name, seen.job.size) == (Phase.OPERATIONAL, None, None)
+    assert (seen.progress.completion, seen.progress.print_time, seen.z) == (None, None, None)
+
+
+def test_metadata_are_read_with_care() -> None:
+    found = file_facts(
+        "a", "local",
+        {"hash": "h", "analysis": {"printingArea": {"maxZ": 3}}, "statistics": {"lastPrintTime": {"p": 9.5}}}, "p",
+    )  # fmt: skip
+    assert (found.hash, found.max_z, found.last_print_time, found.average_print_time) == ("h", 3.0, 9.5, None)
+    assert file_facts("a", "local", {"analysis": 3, "hash": 4}, "p") == FileFacts("a", "local")
+
+
+def test_a_print_from_start_to_done() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="clip.gcode", origin="local")
+    desk.translator.reading(reading())
+    desk.now = 1100.4
+    desk.event("PrintPaused")
+    desk.event("PrintResumed")
+    desk.event("PrintDone", time=90.0)
+    desk.event("PrintFailed", reason="error")
+    assert [type(event) for event in desk.lives()] == [PrintBegan, PrintPaused, PrintResumed, PrintEnded]
+    (began,), (ended,) = desk.of(PrintBegan), desk.of(PrintEnded)
+    assert (began.ts, began.filename) == (1000, "clip.gcode")
+    assert (ended.outcome, ended.at) == (PrintOutcome.DONE, 1100.4)
+    last = ended.report.progress
+    assert (last.completion, last.print_time, last.print_time_left, last.filament_used) == (100.0, 90.0, 0.0, 1000.0)
+
+
+def test_a_cancel_is_told_once_with_the_last_figures() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="clip.gcode", origin="local")
+    desk.translator.reading(reading())
+    desk.event("PrintCancelling")
+    desk.event("PrintCancelled", time=61.0)
+    desk.event("PrintFailed", reason="cancelled")
+    assert [type(event) for event in desk.lives()] == [PrintBegan, PrintCancelling, PrintEnded]
+    (ended,) = desk.of(PrintEnded)
+    assert (ended.outcome, ended.report.progress.completion, ended.report.progress.print_time) == (
+        PrintOutcome.CANCELLED, 25.0, 61.0,
+    )  # fmt: skip
+
+
+def test_two_prints_within_a_second_have_two_identities() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.event("PrintStarted", name="a", origin="local")
+        desk.event("PrintFailed", reason="error", error="x")
+    assert [event.ts for event in desk.of(PrintBegan)] == [1000, 1001, 1002]
+
+
+@pytest.mark.parametrize("state", ["PAUSED", "PRINTING"])
+def test_a_lost_connection_ends_a_streamed_print_with_the_printers_own_words(state: str) -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.translator.reading(reading(state))
+    desk.event("Error", error="MINTEMP triggered", reason="firmware")
+    desk.event("Disconnected")
+    desk.event("PrintFailed", reason="error", error="MINTEMP triggered")
+    (ended,) = desk.of(PrintEnded)
+    assert (ended.outcome, ended.reason) == (PrintOutcome.FAILED, "MINTEMP triggered")
+    (alert,) = desk.of(AlertRaised)
+    assert (alert.kind, alert.text, alert.title) == ("PRINTER_ERROR", "MINTEMP triggered", "a: printer error")
+
+
+@pytest.mark.parametrize("origin", ["sdcard", "printer"])
+def test_a_print_from_the_card_may_go_on_without_octoprint(origin: str) -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin=origin)
+    desk.event("Disconnected")
+    desk.event("PrintFailed", reason="error")
+    assert desk.of(PrintEnded) == []
+    assert len(desk.of(PrinterUnknown)) == 1
+    desk.now = 1300.0
+    desk.event("PrintStarted", name="a", origin=origin)
+    (found,) = desk.of(PrintFound)
+    assert found.ts == desk.of(PrintBegan)[0].ts
+
+
+def test_offline_says_nothing_of_prints_and_operational_says_that_there_is_none() -> None:
+    desk = Desk()
+    desk.translator.begin(None, reading("CLOSED"))
+    assert desk.lives() == []
+    desk.translator.reading(reading("OPERATIONAL"))
+    desk.translator.reading(reading("OPERATIONAL"))
+    assert [type(event) for event in desk.lives()] == [NothingPrints]
+
+
+def test_an_idle_printer_ends_a_print_whose_end_was_missed_but_not_at_once() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.translator.reading(reading("OPERATIONAL"))
+    desk.now += 5
+    desk.translator.reading(reading("OPERATIONAL"))
+    assert desk.of(NothingPrints) == []
+    desk.now += 6
+    desk.translator.reading(reading("OPERATIONAL"))
+    assert len(desk.of(NothingPrints)) == 1
+    assert desk.translator.current is None
+
+
+def test_a_print_that_was_on_when_octoprint_was_restarted_has_failed() -> None:
+    desk = Desk()
+    desk.translator.begin(ActivePrint(990, "clip.gcode", 990.0), reading("CLOSED"))
+    (ended,) = desk.of(PrintEnded)
+    assert (ended.outcome, ended.reason) == (PrintOutcome.FAILED, RESTARTED)
+
+
+def test_an_agent_restarted_in_mid_print_finds_the_same_print() -> None:
+    desk = Desk()
+    desk.translator.begin(ActivePrint(700, "clip.gcode", 700.0), reading("PAUSED"))
+    assert desk.lives() == [PrintFound(700, "clip.gcode", 1000.0, paused=True)]
+    assert desk.translator.current == (700, "clip.gcode")
+
+
+def test_a_print_that_nobody_remembers_is_dated_by_its_own_clock() -> None:
+    desk = Desk()
+    desk.translator.begin(None, reading("PRINTING"))
+    assert desk.lives() == [PrintFound(940, "clip.gcode", 1000.0)]
+
+
+def test_a_print_whose_start_was_missed_is_found() -> None:
+    desk = Desk()
+    for _ in range(12):
+        desk.translator.reading(reading("PRINTING"))
+        desk.now += 1
+    assert [event.filename for event in desk.of(PrintFound)] == ["clip.gcode"]
+
+
+def test_reports_are_at_most_one_a_second_and_only_of_changes_but_a_phase_is_told_at_once() -> None:
+    desk = Desk()
+    for _ in range(5):
+        desk.translator.reading(reading("PRINTING"))
+        desk.now += 0.5
+    assert len(desk.of(PrinterReported)) == 1
+    desk.translator.reading(reading("PRINTING", data={"currentZ": 5.0}))
+    desk.now += 0.5
+    desk.translator.reading(reading("PRINTING", data={"currentZ": 6.0}))
+    assert [event.report.z for event in desk.of(PrinterReported)] == [4.2, 5.0]
+    desk.translator.reading(reading("PAUSING"))
+    assert desk.of(PrinterReported)[-1].urgent is True
+
+
+def test_a_filament_change_is_told_once_in_ten_minutes() -> None:
+    desk = Desk()
+    desk.event("FilamentChange")
+    desk.event("PrintStarted", name="a", origin="local")
+    for _ in range(3):
+        desk.event("FilamentChange")
+        desk.now += 301
+    assert [alert.kind for alert in desk.of(AlertRaised)] == ["FILAMENT_CHANGE", "FILAMENT_CHANGE"]
+
+
+def test_events_that_say_nothing_of_a_print_are_ignored() -> None:
+    desk = Desk()
+    for name in ("ZChange", "PrinterStateChanged", "PrintCancelled", "PrintDone", ""):
+        desk.event(name)
+    assert desk.posted == []
