@@ -37,11 +37,7 @@ setup(
     include_package_data=True,
     zip_safe=False,
     # Floors without caps: an OctoPrint plugin shares its environment with everybody else.
-    install_requires=[
-        "requests>=2.28",
-        "urllib3>=1.26",
-        "websocket-client>=1.3",
-    ],
+    install_requires=["websocket-client>=1.3"],
     extras_require={
         "vision": ["numpy>=1.23", "opencv-python-headless>=4.7"],
         "server": [
@@ -64,6 +60,7 @@ setup(
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "pytest-timeout>=2.3",
+            "requests>=2.28",
             "ruff>=0.6",
             "trustme>=1.1",
             "types-requests>=2.31",

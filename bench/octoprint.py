@@ -12,6 +12,7 @@ from typing import Any
 from bench.rig import PASSWORD, gcode
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup
 from demo.parts import VENVS, Camera, Server, installed
+from tests.e2e.octoprint import plugin_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,14 @@ def octoprint_rig(
         host = OctoPrintHost(
             OctoPrintSetup(
                 venv=VENVS / "octoprint1", basedir=folder / "o", plugins=plugins or {}, extra=extra,
+                plugin_path=plugin_path() if with_plugin else None,
                 snapshot_url=camera.snapshot_url, stream_url=camera.stream_url,
             )
         )  # fmt: skip
         host.prepare()
         stack.callback(host.stop)
         host.start()
-        host.wait_for_state("Operational", 60)
+        host.wait_for_state("OPERATIONAL", 60)
         number = 0
         if with_plugin:
             body = {"command": "link", "server": server.url, "code": server.rest.new_code()}
@@ -59,5 +61,5 @@ def octoprint_rig(
             )  # fmt: skip
         if print_file:
             host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode"), start=True)
-            host.wait_for_state("Printing", 60)
+            host.wait_for_state("PRINTING", 60)
         yield OctoPrintRig(server, host, number)

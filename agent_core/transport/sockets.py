@@ -11,7 +11,8 @@ import ssl
 import time
 from collections.abc import Callable
 
-from agent_core.errors import TlsRefused, Unreachable
+from agent_core.errors import Unreachable
+from agent_core.transport import tls
 
 
 def connected_socket(
@@ -85,19 +86,9 @@ def drain(wake: socket.socket) -> None:
 
 def wrap_tls(raw: socket.socket, host: str, port: int, verify: bool) -> ssl.SSLSocket:
     """The connection inside TLS. Raises TlsRefused where only a person can help, Unreachable where waiting can."""
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     try:
-        return context.wrap_socket(raw, server_hostname=host)
-    except ssl.SSLCertVerificationError as error:
-        raise TlsRefused(
-            f"the certificate of {host}:{port} is not trusted ({error.verify_message}): "
-            "mend the certificate, or install its authority on this machine"
-        ) from None
+        return tls.context(verify).wrap_socket(raw, server_hostname=host)
     except ssl.SSLError as error:
-        why = error.reason or "no TLS"
-        raise TlsRefused(f"{host}:{port} does not speak TLS as expected ({why}): should it be http?") from None
+        raise tls.explain(error, f"{host}:{port}") from None
     except OSError as error:
         raise Unreachable(f"no connection to {host}:{port}: {error.strerror or error}") from None
