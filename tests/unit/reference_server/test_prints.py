@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent_core.wire.messages import EventType, PrintEvent, StatusMessage
 from reference_server.services.model import EndedReason, EventKind, Print
@@ -294,3 +296,69 @@ def test_an_observation_of_nonsense_says_nothing() -> None:
     event = PrintEvent("PrintDone", {"name": 5}, id="x" * 65, at=1e300)
     found = Observation.of(StatusMessage(-7, {"state": 3, "job": [], "progress": "no"}, event))
     assert (found.ts, found.event_id, found.event_at, found.filename, found.active) == (None, None, None, None, False)
+
+
+def test_late_statistics_of_a_guess_are_kept() -> None:
+    guessed = job(finished_at=NOW, ended_reason=EndedReason.LOST)
+    outcome = run(None, seen(event=EventType.CANCELLING, event_id="a", print_time=33.0), known=guessed)
+    (changed,) = outcome.saved
+    assert (changed.print_time, changed.ended_reason, outcome.corrected) == (33.0, EndedReason.LOST, None)
+
+
+def test_a_late_event_without_a_file_name_makes_no_print() -> None:
+    newer = job(id=6, ext_id=TS + 90)
+    assert run(newer, seen(event=EventType.DONE, event_id="a", filename=None)) == Outcome((), newer)
+
+
+@given(
+    current=st.sampled_from([
+        None, job(), job(g_code_file_id=1), job(cancelled_at=START, ended_reason=EndedReason.CANCELLED),
+    ]),
+    known=st.sampled_from([
+        None,
+        job(id=8),
+        job(id=8, deleted_at=NOW),
+        job(id=8, finished_at=NOW, ended_reason=EndedReason.LOST),
+        job(id=8, finished_at=START, ended_reason=EndedReason.LOST),
+        job(id=8, finished_at=NOW, ended_reason=EndedReason.DONE),
+        job(id=8, cancelled_at=NOW, ended_reason=EndedReason.ERROR),
+    ]),
+    observed=st.builds(
+        Observation,
+        st.none() | st.sampled_from([-1, 0, 1, TS - 500, TS - 10, TS, TS + 10, TS + 500, 2**53]),
+        st.none() | st.sampled_from(EventType),
+        st.none() | st.just("id"),
+        st.none() | st.datetimes(timezones=st.just(timezone.utc)),
+        st.none() | st.sampled_from(["cube.gcode", "other.gcode"]),
+        st.none() | st.just(2),
+        st.none() | st.floats(0, 1e6),
+        st.none() | st.floats(0, 100),
+        st.none() | st.floats(0, 1e6),
+        st.booleans(),
+        st.none() | st.just("cancelled"),
+    ),
+)
+@settings(max_examples=500, deadline=None)
+def test_whatever_comes_the_books_stay_right(
+    current: Print | None, known: Print | None, observed: Observation
+) -> None:
+    if known is not None:
+        known = replace(known, ext_id=observed.ts if observed.ts is not None else TS)
+    outcome = run(current, observed, known)
+    assert sum(entry.id == 0 for entry in outcome.saved) <= 1
+    assert len({entry.id for entry in outcome.saved}) == len(outcome.saved)
+    for entry in outcome.saved:
+        assert entry.started_at <= NOW
+        assert entry.ended_at is None or entry.started_at <= entry.ended_at <= NOW
+        assert not (entry.finished_at and entry.cancelled_at)
+        assert (entry.ended_at is None) == (entry.ended_reason is None)
+    if outcome.current is not None:
+        assert outcome.current.finished_at is None
+    # Exactly the prints that are neither current nor over before have got their ENDED event.
+    ended = [event.target.id for event in outcome.events if event.kind is EventKind.ENDED]
+    assert len(ended) == len(set(ended))
+    if current is not None and (outcome.current is None or outcome.current.id != current.id):
+        assert current.id in ended
+    for event in outcome.events:
+        assert event.at <= NOW
+        assert event.target.id != 0 or event.target in outcome.saved

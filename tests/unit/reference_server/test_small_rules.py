@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from agent_core.wire.messages import AckState, CommandAck, CommandName
-from reference_server.logs import redact
+from reference_server.logs import JsonFormatter, TextFormatter, redact
 from reference_server.realtime.peers import AckSupport, expected_acks
 from reference_server.realtime.rate import RateGuard
 from reference_server.services import agent_settings, event_text
@@ -238,3 +241,17 @@ def test_foreign_text_is_made_fit() -> None:
 )  # fmt: skip
 def test_no_secret_reaches_a_log(text: str) -> None:
     assert "SECRET" not in redact(text)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_log_lines_carry_no_secret_even_in_a_traceback(log_format: str) -> None:
+    formatter = JsonFormatter() if log_format == "json" else TextFormatter()
+    try:
+        raise ValueError("Bearer SECRETSECRET")
+    except ValueError:
+        record_ = logging.LogRecord("n", logging.INFO, "p", 1, "code %s", ("?code=SECRET",), sys.exc_info())
+    line = formatter.format(record_)
+    assert "SECRET" not in line
+    assert "ValueError" in line
+    if log_format == "json":
+        assert json.loads(line)["message"] == "code ?code=***"
