@@ -215,6 +215,8 @@ class CoreTools:
         size = inspect(picture)
         return f"a picture of {size.width} x {size.height} pixels came ({len(picture) / 1000:.0f} kB)."
 
-    def close(self) -> None:
+    def abort(self) -> None:
         self._http.close()
+
+    def close(self) -> None:
         self.database.close()

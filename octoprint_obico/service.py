@@ -93,6 +93,10 @@ class Tools(Protocol):
     @property
     def data_dir(self) -> str: ...
 
+    def abort(self) -> None:
+        """Ends what waits for the network."""
+        ...
+
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> RunningAgent: ...
 
     def verify_code(self, server: str, code: str) -> Linked:
@@ -144,6 +148,7 @@ class Service:
             errand.stop()
         if agent is not None:
             agent.stop(seconds)
+        self._tools.abort()
         if errand is not None and not errand.join(seconds):
             _log.warning("the Obico settings are still waiting for the network; their thread ends with the answer")
 

@@ -1,0 +1,303 @@
+"""The service: the agent follows the settings; a person gets an answer in words; nothing is left running."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from agent_core.config import AgentConfig, CameraConfig
+from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
+from agent_core.model import (
+    ActivePrint,
+    HostEvent,
+    HostSettings,
+    LinkState,
+    PrintEnded,
+    PrinterReported,
+    SettingsReported,
+)
+from octoprint_obico.service import Linked, Service
+from octoprint_obico.settings import DEFAULTS, ProvidedWebcam
+from octoprint_obico.translate import RESTARTED, Reading
+from tests.unit.octoprint_obico.test_settings import Cam, Compat
+
+DEADLINE = 5.0
+
+
+class FakeAgent:
+    def __init__(self, config: AgentConfig, tell: Callable[[LinkState], None]) -> None:
+        self.config = config
+        self.tell = tell
+        self.posted: list[HostEvent] = []
+        self.started = self.stopped = False
+        self.link = LinkState(connected=False, since=5.0, reason="starting")
+        self.cameras: Mapping[str, str | None] = {"Shelf": "no picture"}
+        self.remembered: ActivePrint | None = None
+
+    def remembered_print(self) -> ActivePrint | None:
+        return self.remembered
+
+    def start(self) -> None:
+        self.started = True
+
+    def post(self, event: HostEvent) -> None:
+        self.posted.append(event)
+
+    def stop(self, seconds: float = 3.0) -> list[str]:
+        self.stopped = True
+        return []
+
+
+class FakeTools:
+    version = "3.0.0"
+    data_dir = "/nowhere"
+
+    def __init__(self) -> None:
+        self.clock = self
+        self.agents: list[FakeAgent] = []
+        self.answer: Linked | AgentError = Linked("freshtoken", "Shelf")
+        self.gate = threading.Event()
+        self.gate.set()
+        self.remembered: ActivePrint | None = None
+        self.full = False
+
+    def now(self) -> float:
+        return 1000.0
+
+    def monotonic(self) -> float:
+        return 1000.0
+
+    def abort(self) -> None:
+        self.answer = Unreachable("given up")
+        self.gate.set()
+
+    def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> FakeAgent:
+        if self.full:
+            raise OSError("disk full")
+        agent = FakeAgent(config, on_link_change)
+        agent.remembered = self.remembered
+        self.agents.append(agent)
+        return agent
+
+    def verify_code(self, server: str, code: str) -> Linked:
+        self.gate.wait(DEADLINE)
+        if isinstance(self.answer, AgentError):
+            raise self.answer
+        return self.answer
+
+    def test_camera(self, camera: CameraConfig) -> str:
+        raise CameraFault("the answer is a web page")
+
+
+class FakeHost:
+    def __init__(self, **values: Any) -> None:
+        self.settings: dict[str, Any] = {**DEFAULTS, **values}
+        self.cams = [ProvidedWebcam(Cam(compat=Compat("", "https://u:p@cam/pic.jpg?pw=secret")))]
+        self.saved = threading.Condition()
+        self.changes = 0
+
+    def values(self) -> Mapping[str, Any]:
+        return dict(self.settings)
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        self.settings.update(values)
+
+    def webcams(self) -> tuple[list[ProvidedWebcam], str | None]:
+        return self.cams, None
+
+    def facts(self, config: AgentConfig) -> HostSettings:
+        return HostSettings(cameras=tuple(camera.info for camera in config.cameras))
+
+    def reading(self) -> Reading:
+        return Reading("OPERATIONAL", {})
+
+    def changed(self) -> None:
+        with self.saved:
+            self.changes += 1
+            self.saved.notify_all()
+
+
+class Bench:
+    def __init__(self, **values: Any) -> None:
+        self.host = FakeHost(**values)
+        self.tools = FakeTools()
+        self.service = Service(self.host, self.tools)
+
+    def settled(self, what: Callable[[], bool]) -> None:
+        with self.host.saved:
+            assert self.host.saved.wait_for(what, DEADLINE)
+
+    def start(self) -> Bench:
+        self.service.start()
+        self.settled(lambda: self.host.changes >= 1)
+        return self
+
+    def said(self) -> dict[str, Any]:
+        self.settled(lambda: self.service.status()["said"] is not None and self.service.status()["busy"] is None)
+        said = self.service.status()["said"]
+        assert isinstance(said, dict)
+        return said
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    found = Bench(**getattr(request, "param", {})).start()
+    yield found
+    found.tools.gate.set()
+    found.service.stop()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("obico")] == []
+
+
+linked = pytest.mark.parametrize(
+    "bench", [{"auth_token": "oldtoken", "endpoint_prefix": "http://here:3334"}], indirect=True
+)
+
+
+def test_without_a_token_there_is_no_agent(bench: Bench) -> None:
+    assert bench.tools.agents == []
+    status = bench.service.status()
+    assert (status["linked"], status["connected"], status["reason"]) == (False, False, None)
+
+
+@linked
+def test_a_linked_printer_has_an_agent_that_is_told_everything(bench: Bench) -> None:
+    (agent,) = bench.tools.agents
+    assert agent.started
+    assert {type(event) for event in agent.posted} >= {PrinterReported, SettingsReported}
+    status = bench.service.status()
+    assert (status["linked"], status["server"], status["reason"]) == (True, "http://here:3334", "starting")
+    assert "oldtoken" not in str(status)
+
+
+def test_a_remembered_print_has_failed_only_by_a_restart_of_octoprint() -> None:
+    bench = Bench(auth_token="t")
+    bench.tools.remembered = ActivePrint(7, "a", 7.0)
+    bench.start()
+    (ended,) = [event for event in bench.tools.agents[0].posted if isinstance(event, PrintEnded)]
+    assert ended.reason == RESTARTED
+    bench.host.settings["endpoint_prefix"] = "http://elsewhere"
+    bench.service.reconfigure()
+    bench.settled(lambda: bench.host.changes >= 2)
+    (again,) = [event for event in bench.tools.agents[1].posted if isinstance(event, PrintEnded)]
+    assert again.reason != RESTARTED
+    assert bench.tools.agents[0].stopped
+    bench.service.stop()
+
+
+def test_linking_saves_the_token_and_starts_the_agent(bench: Bench) -> None:
+    bench.service.link("192.168.1.5:3334", "042-137")
+    assert bench.said() == {"ok": True, "text": "Linked to http://192.168.1.5:3334 as “Shelf”."}
+    assert bench.host.settings["auth_token"] == "freshtoken"
+    assert [agent.config.server_url for agent in bench.tools.agents] == ["http://192.168.1.5:3334"]
+
+
+def test_a_refused_code_is_told_in_the_servers_words_and_changes_nothing(bench: Bench) -> None:
+    bench.tools.answer = AuthRefused("the server does not know this code")
+    bench.service.link("", "042137")
+    assert bench.said() == {"ok": False, "text": "the server does not know this code"}
+    assert bench.host.settings["auth_token"] == ""
+
+
+@pytest.mark.parametrize(("server", "code"), [("ftp://x", "042137"), ("x", "42"), ("x", None), (7.5, [])])
+def test_nonsense_is_refused_at_once(bench: Bench, server: object, code: object) -> None:
+    with pytest.raises(ConfigInvalid):
+        bench.service.link(server, code)
+
+
+def test_one_thing_at_a_time(bench: Bench) -> None:
+    bench.tools.gate.clear()
+    bench.service.link("x", "042137")
+    assert bench.service.status()["busy"] == "linking"
+    with pytest.raises(Rejected, match="still linking"):
+        bench.service.unlink()
+    # The settings change meanwhile: what is running looks once more before it ends.
+    bench.host.settings["insecure_cameras"] = ["Shelf"]
+    bench.service.reconfigure()
+    bench.tools.gate.set()
+    assert bench.said()["ok"] is True
+    assert bench.tools.agents[-1].config.cameras[0].verify_tls is False
+
+
+@linked
+def test_unlinking_ends_the_agent(bench: Bench) -> None:
+    bench.service.unlink()
+    assert bench.said()["ok"] is True
+    assert bench.tools.agents[0].stopped
+    assert bench.host.settings["auth_token"] == ""
+    assert bench.service.status()["linked"] is False
+
+
+@linked
+def test_settings_that_do_not_concern_the_agent_leave_it_running(bench: Bench) -> None:
+    bench.host.settings["disable_video_streaming"] = True
+    changes = bench.host.changes
+    bench.service.reconfigure()
+    bench.settled(lambda: bench.host.changes > changes)
+    assert len(bench.tools.agents) == 1
+    assert not bench.tools.agents[0].stopped
+
+
+@linked
+def test_a_setting_that_cannot_be_used_stops_the_agent_and_says_why(bench: Bench) -> None:
+    bench.host.settings["endpoint_prefix"] = "http://a b"
+    bench.service.reconfigure()
+    bench.settled(lambda: bench.tools.agents[0].stopped and bench.host.changes >= 2)
+    status = bench.service.status()
+    assert (status["linked"], status["needs_person"]) == (False, True)
+    assert "names no host" in status["reason"]
+
+
+def test_a_full_disk_is_named() -> None:
+    bench = Bench(auth_token="t")
+    bench.tools.full = True
+    bench.start()
+    assert "disk full" in bench.service.status()["reason"]
+    bench.service.stop()
+
+
+def test_cameras_are_shown_without_their_secrets_and_can_be_changed(bench: Bench) -> None:
+    (camera,) = bench.service.status()["cameras"]
+    assert (camera["name"], camera["secure"], camera["verify_tls"]) == ("Shelf", True, True)
+    assert "u:p" not in camera["address"]
+    assert "secret" not in camera["address"]
+    bench.service.change_camera("Shelf", verify_tls=False, primary=True)
+    assert bench.host.settings["insecure_cameras"] == ["Shelf"]
+    assert bench.host.settings["primary_camera"] == "Shelf"
+    with pytest.raises(Rejected, match="no camera named"):
+        bench.service.change_camera("gone", verify_tls=None, primary=False)
+
+
+def test_a_camera_test_says_what_came(bench: Bench) -> None:
+    bench.service.test_camera("Shelf")
+    assert bench.said() == {"ok": False, "text": "the answer is a web page"}
+    with pytest.raises(Rejected):
+        bench.service.test_camera("gone")
+
+
+@linked
+def test_after_stop_nothing_is_posted_and_nothing_can_be_asked(bench: Bench) -> None:
+    (agent,) = bench.tools.agents
+    bench.service.stop()
+    bench.service.stop()
+    count = len(agent.posted)
+    bench.service.event("PrintStarted", {"name": "a", "origin": "local"})
+    bench.service.reading(lambda: Reading("PRINTING", {}))
+    bench.service.reconfigure()
+    bench.service.tell_facts()
+    assert (agent.stopped, len(agent.posted)) == (True, count)
+    with pytest.raises(Rejected, match="is stopping"):
+        bench.service.unlink()
+    assert bench.service.current is None
+
+
+def test_stopping_does_not_wait_for_a_server_that_does_not_answer() -> None:
+    bench = Bench().start()
+    bench.tools.gate.clear()
+    bench.service.link("x", "042137")
+    bench.service.stop()
+    assert bench.tools.agents == []
+    assert bench.host.settings["auth_token"] == ""
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("obico")] == []
