@@ -25,7 +25,7 @@ from agent_core.model import HostEvent
 from agent_core.ports import Clock, Http, Interrupt
 from agent_core.runtime.worker import Worker
 from moonraker_obico.history import HISTORY_LIMIT, read_job, read_jobs
-from moonraker_obico.jsonrpc import METHOD_NOT_FOUND, UNAUTHORIZED, Done, JsonRpc, Notification, RpcError
+from moonraker_obico.jsonrpc import METHOD_NOT_FOUND, Done, JsonRpc, Notification, RpcError
 from moonraker_obico.klipper_api import Abandoned, Objects
 from moonraker_obico.objects import as_number, subscription
 from moonraker_obico.oneshot import oneshot_token
@@ -270,7 +270,7 @@ class Connection:
         return identity
 
     def _identified(self, _result: Any, error: RpcError | Unreachable | None) -> None:
-        if isinstance(error, RpcError) and error.code == UNAUTHORIZED:
+        if isinstance(error, RpcError) and error.unauthorized:
             raise AuthRefused(_KEY_WANTED if self._address.api_key is None else _KEY_REFUSED)
         if error is not None:
             # Another agent of this name is connected. Moonraker serves us all the same.
@@ -293,7 +293,7 @@ class Connection:
     # --- Klippy -------------------------------------------------------------------------------------------------------
 
     def _told_info(self, result: Any, error: RpcError | Unreachable | None) -> None:
-        if isinstance(error, RpcError) and error.code == UNAUTHORIZED:
+        if isinstance(error, RpcError) and error.unauthorized:
             raise AuthRefused(_KEY_WANTED if self._address.api_key is None else _KEY_REFUSED)
         word = result.get("klippy_state") if isinstance(result, dict) else None
         state = Klippy(word) if word in _STATES else Klippy.DISCONNECTED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,9 @@ from moonraker_obico.objects import as_number
 
 HISTORY_LIMIT = 25
 """Jobs that are asked for at once; about 1 kB each."""
+
+LATE_SECONDS = 15.0
+"""How far an entry's start may be from Klipper's own clock of the same print."""
 
 REASONS: Mapping[str, str] = {
     "klippy_shutdown": "Klipper shut down during the print",
@@ -84,11 +87,12 @@ def read_jobs(result: Any) -> list[HistoryJob]:
     return [job for job in map(read_job, jobs[:HISTORY_LIMIT]) if job is not None]
 
 
-def find(jobs: Iterable[HistoryJob], ts: int, filename: str) -> HistoryJob | None:
-    for job in jobs:
-        if job.ts == ts and job.filename == filename:
-            return job
-    return None
+def find(jobs: Sequence[HistoryJob], ts: int, filename: str) -> HistoryJob | None:
+    """The entry of that print: the one of its start time, else the nearest within some seconds (an entry that came
+    late, when the print had its identity from Klipper's clock already).
+    """
+    near = [job for job in jobs if job.filename == filename and abs(job.start_time - ts) <= LATE_SECONDS]
+    return min(near, key=lambda job: abs(job.ts - ts), default=None)
 
 
 def earlier_times(jobs: Sequence[HistoryJob], filename: str) -> tuple[float | None, float | None]:

@@ -37,11 +37,13 @@ def current_job(jobs: Sequence[HistoryJob], filename: str) -> HistoryJob | None:
 
 def running_ts(*, filename: str, began: float, jobs: Sequence[HistoryJob], candidate: Known | None) -> int:
     """The identity of the print that runs; `began` is Klipper's own word for its start (now - total_duration)."""
+    if candidate is not None and candidate.filename == filename and abs(candidate.ts - began) <= SAME_START_SECONDS:
+        entry = find(jobs, candidate.ts, filename)
+        if entry is None or entry.outcome is None:
+            return candidate.ts
     current = current_job(jobs, filename)
     if current is not None:
         return current.ts
-    if candidate is not None and candidate.filename == filename and abs(candidate.ts - began) <= SAME_START_SECONDS:
-        return candidate.ts
     for entry in jobs:
         # Moonraker was restarted: its entry was closed as server_exit, the print goes on.
         if entry.filename == filename and abs(entry.start_time - began) <= SAME_START_SECONDS:

@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 without I/O: ids, calls that wait for an answer, answers, errors, notifications.
 
-Moonraker's error codes are those of HTTP (400, 401, 403, 503), but "not found" comes as -32601
-(recordings/moonraker/README.md, "Things that surprise").
+Moonraker's error codes are those of HTTP (400, 403, 503), but "not found" comes as -32601
+(recordings/moonraker/README.md, "Things that surprise") and "unauthorized" as -32602 (seen with 0.11).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from agent_core.errors import CommandFailed, Unreachable
 
 METHOD_NOT_FOUND = -32601
-UNAUTHORIZED = 401
+INVALID_PARAMS = -32602
 
 _PENDING_LIMIT = 64
 """Calls that may wait at once; a pause behind a long heat-up is one of them, so this is far more than is needed."""
@@ -29,6 +29,12 @@ class RpcError(CommandFailed):
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
         self.code = code
+
+    @property
+    def unauthorized(self) -> bool:
+        """Whether no or a wrong API key is why (`Unauthorized`, `Invalid API Key`, `API Key ... is disabled`)."""
+        said = str(self).lower()
+        return self.code == 401 or (self.code == INVALID_PARAMS and ("unauthorized" in said or "api key" in said))
 
 
 @dataclass(frozen=True, slots=True)

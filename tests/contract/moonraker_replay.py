@@ -189,7 +189,7 @@ class Replay:
             elif want is Want.DIAMETER:
                 self.translator.filament_diameter(1.75)
 
-    def _tell(self, event: HostEvent) -> None:
+    def _tell(self, event: HostEvent) -> None:  # noqa: C901 - one flat case for each event
         match event:
             case PrinterReported():
                 phase = event.report.text or event.report.phase.value
