@@ -86,6 +86,8 @@ class _Ask(Enum):
 class _Pending:
     ask: _Ask
     until: float
+    began: float
+    """When the print that runs began by Klipper's own clock."""
 
 
 class Translator:
@@ -152,7 +154,8 @@ class Translator:
     def clock_set(self, moved: float) -> None:
         """The wall clock was set forward by so many seconds: what waits goes on waiting as long as it would have."""
         if self._pending is not None:
-            self._pending = replace(self._pending, until=self._pending.until + moved)
+            pending = self._pending
+            self._pending = replace(pending, until=pending.until + moved, began=pending.began + moved)
         if self._gone_since is not None:
             self._gone_since += moved
         if self._error_line is not None:
@@ -441,7 +444,8 @@ class Translator:
     # --- identity ---------------------------------------------------------------------------------------------------
 
     def _begin_asking(self, ask: _Ask, now: float, seconds: float) -> None:
-        self._pending = _Pending(ask, now + seconds)
+        elapsed = number(self._status, "print_stats", "total_duration") or 0.0
+        self._pending = _Pending(ask, now + seconds, now - elapsed)
         self._wants.add(Want.HISTORY)
 
     def _ask_missed(self, now: float, reason: str) -> None:
@@ -459,8 +463,7 @@ class Translator:
         if pending.ask is _Ask.MISSED:
             return self._missed(jobs, now)
         filename = text(self._status, "print_stats", "filename")
-        began = now - (number(self._status, "print_stats", "total_duration") or 0.0)
-        ts = running_ts(filename=filename, began=began, jobs=jobs, candidate=self._print)
+        ts = running_ts(filename=filename, began=pending.began, jobs=jobs, candidate=self._print)
         events: list[HostEvent] = []
         if self._print is not None and self._print.ts != ts:
             events += self._over(jobs, now)
