@@ -7,7 +7,7 @@ import hmac
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -54,11 +54,10 @@ def open_database(path: Path) -> Database:
     """The database, made or brought up to date. Raises MigrationError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = make_engine(path)
-    try:
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
         migrate(engine, path)
-    except BaseException:
-        engine.dispose()
-        raise
+        undo.pop_all()
     return Database(engine)
 
 
