@@ -24,12 +24,12 @@ ROUNDS = 30
 
 SPY = '''
 import json, time
-import octoprint.plugin
+import octoprint.plugin, octoprint.settings
 
 class Spy(octoprint.plugin.StartupPlugin):
     """Notes when OctoPrint itself is called."""
     def on_after_startup(self):
-        path = self._settings.global_get_basefolder("base") + "/calls.jsonl"
+        path = octoprint.settings.settings().getBaseFolder("base") + "/calls.jsonl"
         for name in ("pause_print", "resume_print"):
             self._wrap(name, path)
 
@@ -97,6 +97,7 @@ def _moonraker() -> None:
 def _octoprint() -> None:
     with octoprint_rig(plugins={"call_spy": SPY}, print_file=True) as rig:
         log = rig.host.basedir / "calls.jsonl"
+        rig.server.rest.wait_for_printer(rig.printer, lambda found: found["current_print"], 20, "the print")
         seen = 0
         times = []
         for _ in range(ROUNDS // 3):

@@ -12,6 +12,7 @@ from typing import Any
 from bench.rig import PASSWORD, gcode
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup
 from demo.parts import VENVS, Camera, Server, installed
+from demo.processes import wait_for
 from tests.e2e.octoprint import plugin_path
 
 
@@ -54,10 +55,10 @@ def octoprint_rig(
         if with_plugin:
             body = {"command": "link", "server": server.url, "code": server.rest.new_code()}
             host.post("/api/plugin/obico", body)
-            number = server.rest.printers()[0]["id"] if server.rest.printers() else 1
+            number = wait_for(server.rest.printers, 30, "OctoPrint to be linked")[0]["id"]
             server.rest.wait_for_printer(
                 number, lambda found: (found["status"] or {}).get("state", {}).get("text") == "Operational", 60,
-                "OctoPrint to be linked",
+                "OctoPrint's state to be shown",
             )  # fmt: skip
         if print_file:
             host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode"), start=True)
