@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,7 +44,10 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
     try:
         handle = lock.take(config.lock_path)
     except lock.Running as running:
-        _log.error("%s: stop that one first, or give this one a configuration file of its own", running)
+        said = f"{running}: stop that one first, or give this one a configuration file of its own"
+        _log.error("%s", said)
+        if config.log_path is not None and not to_stderr:
+            print(f"moonraker-obico: {said}", file=sys.stderr)
         return exit_codes.RUNNING
     except OSError as error:
         raise ConfigInvalid(

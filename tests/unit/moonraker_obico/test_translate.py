@@ -52,7 +52,7 @@ class Told:
         self.reports: list[PrinterReported] = []
 
     def take(self, events: list[HostEvent]) -> list[HostEvent]:
-        new = [event for event in events if not isinstance(event, PrinterReported)]
+        new: list[HostEvent] = [event for event in events if not isinstance(event, PrinterReported)]
         self.reports += [event for event in events if isinstance(event, PrinterReported)]
         self.events += new
         return new
@@ -294,7 +294,7 @@ def test_reports_are_coalesced_and_phases_are_not() -> None:
 def test_foreign_input_harms_nothing() -> None:
     told = Told()
     told.printing()
-    for rubbish in (
+    strange: list[Any] = [
         None,
         5,
         "x",
@@ -302,7 +302,8 @@ def test_foreign_input_harms_nothing() -> None:
         {"print_stats": None},
         {"print_stats": {"state": 7}},
         {"webhooks": {"state": []}},
-    ):
+    ]
+    for rubbish in strange:
         told.take(told.translator.status_changed(rubbish, T0 + 5))
     assert read_job({"start_time": "x"}) is None
     assert read_job(None) is None

@@ -60,5 +60,6 @@ def test_names_are_unique_and_one_is_primary() -> None:
 
 
 def test_rubbish_gives_no_cameras() -> None:
-    for wire in (None, [], {"webcams": "x"}, {"webcams": [None, 3, {}, {"snapshot_url": 5}]}):
+    strange: list[Any] = [None, [], {"webcams": "x"}, {"webcams": [None, 3, {}, {"snapshot_url": 5}]}]
+    for wire in strange:
         assert cameras((), wire, "h") == ()
