@@ -6,11 +6,13 @@ The whole way is measured: REST call, server, agent. What the agent adds is less
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench.fake_moonraker import FakeMoonraker
 from bench.octoprint import octoprint_rig
@@ -21,6 +23,8 @@ from demo.processes import wait_for
 from demo.rest import Rest
 
 ROUNDS = 30
+PLAIN_PAUSE = {"retract_on_pause": 0, "lift_z_on_pause": 0, "tools_off_on_pause": False, "bed_off_on_pause": False}
+"""So that a round is short: nothing is moved, cooled or heated again."""
 
 SPY = '''
 import json, time
@@ -56,10 +60,15 @@ def _command(rest: Rest, printer: int, action: str, called_at: Callable[[], floa
     """Milliseconds from the REST call to the call that `called_at` waits for."""
     begin = time.monotonic()
     # The call answers when the agent has told the outcome; we look at when the order arrived.
-    caller = threading.Thread(target=rest.action, args=(printer, action))
+    answers: list[dict[str, Any]] = []
+    caller = threading.Thread(target=lambda: answers.append(rest.action(printer, action)))
     caller.start()
-    arrived = called_at()
-    caller.join()
+    try:
+        arrived = called_at()
+    finally:
+        caller.join()
+        if answers and not answers[0]["succeeded"]:
+            print(f"{action}: {answers[0].get('reason')}", file=sys.stderr)
     return (arrived - begin) * 1000
 
 
@@ -77,7 +86,7 @@ def _moonraker() -> None:
             assert moonraker.ready.wait(20)
             moonraker.begin("part.gcode", 1_700_000_000.0)
             number = server.rest.printers()[0]["id"]
-            server.rest.patch(f"/api/v1/printers/{number}/", {"retract_on_pause": 0, "lift_z_on_pause": 0})
+            server.rest.patch(f"/api/v1/printers/{number}/", PLAIN_PAUSE)
             server.rest.wait_for_printer(number, lambda printer: printer["current_print"], 20, "the print")
             times = []
             for _ in range(ROUNDS):
@@ -98,6 +107,7 @@ def _octoprint() -> None:
     with octoprint_rig(plugins={"call_spy": SPY}, print_file=True) as rig:
         log = rig.host.basedir / "calls.jsonl"
         rig.server.rest.wait_for_printer(rig.printer, lambda found: found["current_print"], 20, "the print")
+        rig.server.rest.patch(f"/api/v1/printers/{rig.printer}/", PLAIN_PAUSE)
         seen = 0
         times = []
         for _ in range(ROUNDS // 3):
