@@ -54,6 +54,9 @@ class Observation:
         ts = message.current_print_ts
         name = (event.filename if event else None) or status.job.file.name
         data = event.data if event else {}
+        reason = read.text(data.get("reason"))
+        # What the event itself says of its print goes before the printer's present state: that may be another one's.
+        told = read.text(data.get("error")) or (reason if reason not in _VAGUE_REASONS else None)
         return cls(
             # Below -1 is nothing that the protocol knows.
             ts=ts if ts is not None and ts >= NOT_PRINTING else None,
@@ -66,9 +69,13 @@ class Observation:
             completion=status.progress.completion,
             filament_used=status.progress.filament_used,
             active=status.state.flags.printing or status.state.flags.paused,
-            reason=read.text(data.get("reason")),
-            error=read.text(data.get("error")) or status.state.error or None,
+            reason=reason,
+            error=told or status.state.error or None,
         )
+
+
+_VAGUE_REASONS = frozenset({None, "", "error", "cancelled", "failed"})
+"""Words of `reason` that name a kind and tell nothing of why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,22 @@ def test_failed_alone_reads_as_cancelled_and_says_why() -> None:
     assert failed.print_time is None
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"reason": "OctoPrint was restarted during the print"}, "OctoPrint was restarted during the print"),
+        ({"reason": "error"}, "what the printer says now"),
+        ({"reason": "error", "error": "Thermal runaway"}, "Thermal runaway"),
+        ({}, "what the printer says now"),
+    ],
+)
+def test_what_the_event_says_goes_before_the_present_state(data: dict[str, str], text: str) -> None:
+    status = {"_ts": 1.0, "state": {"text": "Offline", "flags": {}, "error": "what the printer says now"}}
+    event = PrintEvent("PrintFailed", {"name": "cube.gcode", **data})
+    (failed,) = run(job(), Observation.of(StatusMessage(TS, status, event))).saved
+    assert (failed.ended_reason, failed.error_text) == (EndedReason.ERROR, text)
+
+
 def test_failed_with_reason_cancelled_is_a_cancel() -> None:
     (failed,) = run(job(), seen(event=EventType.FAILED, reason="cancelled")).saved
     assert failed.ended_reason is EndedReason.CANCELLED
