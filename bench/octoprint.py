@@ -16,6 +16,10 @@ from demo.processes import wait_for
 from tests.e2e.octoprint import plugin_path
 
 
+LAYERS = 800
+"""The virtual printer takes lines as fast as it can: this many last for minutes."""
+
+
 @dataclass(frozen=True, slots=True)
 class OctoPrintRig:
     server: Server
@@ -61,6 +65,6 @@ def octoprint_rig(
                 "OctoPrint's state to be shown",
             )  # fmt: skip
         if print_file:
-            host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode"), start=True)
+            host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode", LAYERS), start=True)
             host.wait_for_state("PRINTING", 60)
         yield OctoPrintRig(server, host, number)

@@ -25,10 +25,9 @@ class KlipperRig:
     printer: int
 
 
-def gcode(folder: Path, name: str) -> bytes:
-    """One of demo/make_gcode.py's files."""
-    if not (folder / name).exists():
-        make_gcode(folder, LAYERS)
+def gcode(folder: Path, name: str, layers: int = LAYERS) -> bytes:
+    """One of demo/make_gcode.py's files; more layers print longer."""
+    make_gcode(folder, layers)
     return (folder / name).read_bytes()
 
 
