@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,8 +25,10 @@ from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.worker import Task, Worker, stop_all
 from agent_core.transport.http import HttpClient
 from moonraker_obico import host_settings
+from moonraker_obico.calls import KlipperCalls
 from moonraker_obico.config import HostConfig
-from moonraker_obico.connection import Address, Connection
+from moonraker_obico.connection import Connection
+from moonraker_obico.moonraker_socket import Address
 from moonraker_obico.printer import KlipperPrinter
 from moonraker_obico.translate import Translator
 from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
@@ -82,9 +83,9 @@ class App:
         self._http = HttpClient(f"moonraker-obico/{AGENT_VERSION}")
         self._moonraker_http = HttpClient(f"moonraker-obico/{AGENT_VERSION}")
         self._attend = LateWorker("attend")
-        # The hands reach for the connection, the connection tells the hands: tied by these two late look-ups.
+        calls = KlipperCalls(clock)
         self._hands = KlipperPrinter(
-            _LateApi(lambda: self._connection),
+            calls,
             self._database,
             clock,
             print_ts=lambda: self._translator.print_ts,
@@ -112,6 +113,7 @@ class App:
         self._connection = Connection(
             Address(config.moonraker_host, config.moonraker_port, config.api_key),
             self._translator,
+            calls,
             post=self._post,
             on_host_fact=self._host_fact,
             on_update=self._hands.on_update,
@@ -201,22 +203,3 @@ class App:
 
     def _with_cameras(self) -> HostSettings:
         return replace(self._settings, cameras=tuple(camera.info for camera in self._cameras))
-
-
-class _LateApi:
-    """KlipperApi that looks its connection up at each use; see App."""
-
-    def __init__(self, connection: Callable[[], Connection]) -> None:
-        self._connection = connection
-
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        return self._connection().call(*args, **kwargs)
-
-    def objects(self) -> Any:
-        return self._connection().objects()
-
-    def query(self, *args: Any, **kwargs: Any) -> Any:
-        return self._connection().query(*args, **kwargs)
-
-    def wait_for(self, *args: Any, **kwargs: Any) -> bool:
-        return self._connection().wait_for(*args, **kwargs)

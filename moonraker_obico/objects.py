@@ -39,17 +39,28 @@ _SENSOR_LIMIT = 40
 """Heaters and sensors that are followed; the largest known machines have about 20."""
 
 
-def subscription(available: Iterable[str], heaters: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What to subscribe to, of the objects that this Klipper has; `heaters` is its object of that name."""
+def subscription(
+    available: Iterable[str], heaters: Mapping[str, Any], *, temperatures: bool = True
+) -> dict[str, list[str]]:
+    """What to subscribe to, of the objects that this Klipper has; `heaters` is its object of that name.
+
+    `temperatures` False leaves them out: a real sensor reads a little different at each tick.
+    """
     known = set(available)
     wanted = {name: list(fields) for name, fields in _WANTED.items() if name in known}
     for name in heater_names(heaters):
-        wanted[name] = ["temperature", "target"]
+        wanted[name] = [*(["temperature"] if temperatures else []), "target"]
         if name.startswith("extruder"):
             wanted[name].append("can_extrude")
-    for name in sensor_names(heaters):
-        wanted.setdefault(name, ["temperature"])
+    if temperatures:
+        for name in sensor_names(heaters):
+            wanted.setdefault(name, ["temperature"])
     return wanted
+
+
+def readings(heaters: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What to query for the temperatures alone."""
+    return {name: ["temperature"] for name in [*heater_names(heaters), *sensor_names(heaters)]}
 
 
 def heater_names(heaters: Mapping[str, Any]) -> list[str]:

@@ -31,7 +31,7 @@ from agent_core.model import (
 )
 from moonraker_obico.history import HistoryJob, earlier_times
 from moonraker_obico.identity import Known, current_job, missed_end, running_ts
-from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, merge, number, text
+from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, heater_names, merge, number, text
 from moonraker_obico.report import DEFAULT_DIAMETER, FileFacts, height, ready_report, stopped_report
 
 START_SECONDS = 1.0
@@ -126,6 +126,13 @@ class Translator:
     def status(self) -> Mapping[str, Mapping[str, Any]]:
         """Klipper's objects as last told; empty before the first answer."""
         return self._status
+
+    @property
+    def busy(self) -> bool:
+        """Whether something prints or heats: the temperatures are worth following then."""
+        if text(self._status, "print_stats", "state") in {"printing", "paused"}:
+            return True
+        return any(number(self._status, name, "target") for name in heater_names(self._status.get("heaters", {})))
 
     @property
     def print_ts(self) -> int | None:

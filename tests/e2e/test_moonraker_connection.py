@@ -29,7 +29,9 @@ from agent_core.model import (
 from agent_core.ports import Interrupt
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.http import HttpClient
-from moonraker_obico.connection import Address, Connection
+from moonraker_obico.calls import KlipperCalls
+from moonraker_obico.connection import Connection
+from moonraker_obico.moonraker_socket import Address
 from moonraker_obico.translate import Translator
 from tests.e2e.moonraker import KEY_NEEDED, PROGRAM, MoonrakerHost, wait_until
 
@@ -49,9 +51,11 @@ class Watched:
         self.facts: dict[str, Any] = {}
         self.translator = Translator(remembered)
         self.http = HttpClient("test")
+        self.api = KlipperCalls(SystemClock())
         self.connection = Connection(
             Address("127.0.0.1", port, None if key is None else Secret(key)),
             self.translator,
+            self.api,
             post=self.events.append,
             on_host_fact=self.facts.__setitem__,
             http=self.http,
@@ -104,7 +108,7 @@ def begin(host: MoonrakerHost, agent: Watched) -> PrintBegan:
     # Within a second of Klippy's becoming ready Moonraker may miss the start (recordings/moonraker/README.md).
     wait_until(lambda: time.monotonic() > settled)
     host.control.hold(r"G1 .*E3\.6")
-    assert agent.connection.call("printer.print.start", {"filename": FILE}, timeout=10) == "ok"
+    assert agent.api.call("printer.print.start", {"filename": FILE}, timeout=10) == "ok"
     return agent.wait(PrintBegan)  # type: ignore[no-any-return]
 
 
@@ -120,7 +124,7 @@ def api_key(host: MoonrakerHost) -> str:
 def test_a_print_is_told_from_beginning_to_end(host: MoonrakerHost, agent: Watched) -> None:
     began = begin(host, agent)
     assert began.filename == FILE
-    api = agent.connection
+    api = agent.api
     assert api.wait_for(lambda objects: objects["print_stats"]["state"] == "printing", timeout=5)
     api.call("printer.print.pause", timeout=60)
     agent.wait(PrintPaused)
@@ -139,34 +143,34 @@ def test_a_print_is_told_from_beginning_to_end(host: MoonrakerHost, agent: Watch
 def test_a_cancelled_print(host: MoonrakerHost, agent: Watched) -> None:
     begin(host, agent)
     host.control.release()
-    agent.connection.call("printer.print.cancel", timeout=60)
+    agent.api.call("printer.print.cancel", timeout=60)
     assert agent.wait(PrintEnded).outcome is PrintOutcome.CANCELLED
 
 
 def test_klipper_restarted_in_mid_print(host: MoonrakerHost, agent: Watched) -> None:
     began = begin(host, agent)
     host.control.release()
-    agent.connection.call("printer.firmware_restart", timeout=30)
+    agent.api.call("printer.firmware_restart", timeout=30)
     ended = agent.wait(PrintEnded, seconds=30)
     assert ended.outcome is PrintOutcome.FAILED
     assert "Klipper" in ended.reason
-    job = agent.connection.call("server.history.list", {"limit": 1})["jobs"][0]
+    job = agent.api.call("server.history.list", {"limit": 1})["jobs"][0]
     assert (int(job["start_time"]), job["end_time"]) == (began.ts, ended.at)
     wait_until(lambda: agent.phase is Phase.OPERATIONAL, 20, "ready again")
-    assert agent.connection.objects()["print_stats"]["state"] == "standby"
+    assert agent.api.objects()["print_stats"]["state"] == "standby"
 
 
 def test_emergency_stop_in_mid_print(host: MoonrakerHost, agent: Watched) -> None:
     begin(host, agent)
-    agent.connection.call("printer.emergency_stop", timeout=10)
+    agent.api.call("printer.emergency_stop", timeout=10)
     ended = agent.wait(PrintEnded)
     assert ended.outcome is PrintOutcome.FAILED
     assert "Shutdown" in ended.reason
     wait_until(lambda: agent.phase is Phase.ERROR, 5, "state Error")
-    assert agent.connection.objects() == {}
+    assert agent.api.objects() == {}
     with pytest.raises(CommandFailed):
-        agent.connection.call("printer.gcode.script", {"script": "G28"}, timeout=10)
-    agent.connection.call("printer.firmware_restart", timeout=30)
+        agent.api.call("printer.gcode.script", {"script": "G28"}, timeout=10)
+    agent.api.call("printer.firmware_restart", timeout=30)
     wait_until(lambda: agent.phase is Phase.OPERATIONAL, 20, "ready again")
     assert not agent.of(PrintPaused)
 
@@ -174,7 +178,7 @@ def test_emergency_stop_in_mid_print(host: MoonrakerHost, agent: Watched) -> Non
 def test_klipper_killed_in_mid_print(host: MoonrakerHost, agent: Watched) -> None:
     begin(host, agent)
     host.klippy.kill()
-    wait_until(lambda: agent.connection.objects() == {}, 5, "no stale status")
+    wait_until(lambda: agent.api.objects() == {}, 5, "no stale status")
     ended = agent.wait(PrintEnded, seconds=30)
     assert (ended.outcome, ended.reason) == (PrintOutcome.FAILED, "Klipper stopped during the print")
     host.klippy.start()
@@ -183,7 +187,7 @@ def test_klipper_killed_in_mid_print(host: MoonrakerHost, agent: Watched) -> Non
 
 def test_moonraker_restarted_in_mid_print_keeps_the_print(host: MoonrakerHost, agent: Watched) -> None:
     began = begin(host, agent)
-    agent.connection.call("server.restart", timeout=10)
+    agent.api.call("server.restart", timeout=10)
     found = agent.wait(PrintFound, seconds=30)
     assert (found.ts, found.filename) == (began.ts, FILE)
     host.control.release()
@@ -220,14 +224,14 @@ def test_agent_restarted_in_mid_print_keeps_the_print(host: MoonrakerHost, agent
 def test_agent_away_while_the_print_is_cancelled(host: MoonrakerHost, agent: Watched) -> None:
     began = begin(host, agent)
     host.control.release()
-    agent.connection.call("printer.print.cancel", timeout=60)
+    agent.api.call("printer.print.cancel", timeout=60)
     agent.wait(PrintEnded)
     history = {"limit": 1}
-    wait_until(lambda: agent.connection.call("server.history.list", history)["jobs"][0]["end_time"], 5, "its end")
+    wait_until(lambda: agent.api.call("server.history.list", history)["jobs"][0]["end_time"], 5, "its end")
     again = Watched(host.port, remembered=ActivePrint(began.ts, FILE, began.at)).start()
     try:
         ended = again.wait(PrintEnded)
-        job = agent.connection.call("server.history.list", {"limit": 1})["jobs"][0]
+        job = agent.api.call("server.history.list", {"limit": 1})["jobs"][0]
         assert (ended.outcome, ended.at) == (PrintOutcome.CANCELLED, job["end_time"])
     finally:
         again.stop()
@@ -243,14 +247,14 @@ def test_a_call_waits_without_limit_and_gives_way_to_an_interrupt(host: Moonrake
 
     def wait() -> None:
         try:
-            agent.connection.call("printer.gcode.script", {"script": "G28"}, interrupt=interrupt)
+            agent.api.call("printer.gcode.script", {"script": "G28"}, interrupt=interrupt)
         except CommandFailed as error:
             failure.append(error)
 
     thread = threading.Thread(target=wait)
     thread.start()
     with pytest.raises(Unreachable, match="did not answer"):
-        agent.connection.call("printer.gcode.script", {"script": "M114"}, timeout=0.3)
+        agent.api.call("printer.gcode.script", {"script": "M114"}, timeout=0.3)
     interrupt.set("test")
     thread.join(2.0)
     assert not thread.is_alive()
@@ -261,15 +265,13 @@ def test_a_call_waits_without_limit_and_gives_way_to_an_interrupt(host: Moonrake
 def test_calls_and_waiters_learn_at_once_that_moonraker_is_gone(host: MoonrakerHost, agent: Watched) -> None:
     agent.wait(NothingPrints)
     seen: list[object] = []
-    waiter = threading.Thread(
-        target=lambda: seen.append(agent.connection.wait_for(lambda objects: not objects, timeout=20))
-    )
+    waiter = threading.Thread(target=lambda: seen.append(agent.api.wait_for(lambda objects: not objects, timeout=20)))
     waiter.start()
     host.kill_moonraker()
     waiter.join(5.0)
     assert seen == [True]
     with pytest.raises(Unreachable):
-        agent.connection.call("server.info", timeout=5)
+        agent.api.call("server.info", timeout=5)
 
 
 def test_an_api_key_is_needed_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -304,6 +306,6 @@ def test_cameras_and_their_changes_are_told() -> None:
         wait_until(lambda: "webcams" in agent.facts, 10, "webcams")
         assert [each["name"] for each in agent.facts["webcams"]["webcams"]] == ["front"]
         entry = {"name": "side", "service": "mjpegstreamer", "stream_url": "/side", "snapshot_url": "/side.jpg"}
-        agent.connection.call("server.webcams.post_item", entry, timeout=5)
+        agent.api.call("server.webcams.post_item", entry, timeout=5)
         wait_until(lambda: len(agent.facts["webcams"]["webcams"]) == 2, 10, "the second one")
         agent.stop()
