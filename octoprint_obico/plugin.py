@@ -58,6 +58,7 @@ class ObicoPlugin(
         self._host: HostBridge | None = None
         self._port: OctoPrintPort | None = None
         self._feed = _Feed(self)
+        self._firmware: Mapping[str, Any] = {}
 
     # --- life ---
 
@@ -97,6 +98,10 @@ class ObicoPlugin(
         except OSError as error:
             _log.error("Obico is not running: %s; free some space or mend the folder, then restart OctoPrint", error)
             return
+        core = logging.getLogger("agent_core")
+        if core.level == logging.NOTSET:
+            # OctoPrint shows INFO of its own plugins only; that a lost server is back should be seen too.
+            core.setLevel(logging.INFO)
         printer = PrinterBridge(octoprint_parts)
         self._host = HostBridge(octoprint_parts, printer, self._sent)
         service = Service(self._host, self._tools)
@@ -113,6 +118,7 @@ class ObicoPlugin(
         self._tools.port = self._port
         self._service = service
         self._host.look_up_file()
+        self._host.firmware(self._firmware)
         self._printer.register_callback(self._feed)
         service.start()
 
@@ -138,6 +144,8 @@ class ObicoPlugin(
             # OctoPrint itself acts on either only at its next start; we do at once.
             (self._end if event == _DISABLED else self._begin)()
             return
+        if event == "FirmwareData":
+            self._firmware = payload  # kept from the first: the printer may be there before we begin
         service, host = self._service, self._host
         if service is None or host is None:
             return

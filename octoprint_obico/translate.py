@@ -212,12 +212,18 @@ def _filament_used(job: Job, completion: float | None) -> float | None:
 
 
 def temperatures(data: Mapping[str, Any]) -> dict[str, Temperature]:
-    """`get_current_temperatures()` as the model has it: tools, bed and chamber, no other sensors."""
-    return {
+    """`get_current_temperatures()` as the model has it: tools, bed and chamber, no other sensors.
+
+    OctoPrint lists a chamber for every printer; one that never told a temperature is none.
+    """
+    found = {
         name: Temperature(_number(heat.get("actual")), _number(heat.get("target")), _number(heat.get("offset")) or 0.0)
         for name, heat in data.items()
         if isinstance(heat, Mapping) and (name in {"bed", "chamber"} or _is_tool(name))
     }
+    if found.get("chamber") == Temperature(None, None, 0.0):
+        del found["chamber"]
+    return found
 
 
 def _is_tool(name: object) -> bool:

@@ -6,6 +6,7 @@ It is copied into OctoPrint's own plugins folder; nothing of it is installed any
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,12 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
         return {"run": ["name"], "interrupt": [], "stop": [], "begin": []}
 
     def on_api_get(self, request: Any) -> Any:
+        plugin = self._plugin_manager.get_plugin_info("obico")
+        service = plugin.implementation._service if plugin is not None and plugin.implementation is not None else None
+        agent = service._agent if service is not None else None
         return flask.jsonify(
             {
+                "status": None if agent is None else _wire(agent.state),
                 "threads": [thread.name for thread in threading.enumerate()],
                 "outcome": self._outcome,
                 "temperatures": self._printer.get_current_temperatures(),
@@ -69,6 +74,24 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
                 self._outcome[name] = f"{type(error).__name__}: {error}"
 
         threading.Thread(target=work, name="spy", daemon=True).start()
+
+
+def _wire(state: Any) -> dict[str, Any]:
+    """What our agent would tell its server right now, with its settings."""
+    from agent_core import payload
+
+    settings = state.settings
+    return {
+        **payload.status_message(state, time.time()).to_wire(),
+        "settings": {
+            "cameras": [camera.name for camera in settings.cameras or ()],
+            "profiles": [dict(profile) for profile in settings.temperature_profiles or ()],
+            "uname": list(settings.platform_uname or ()),
+            "plugins": list(settings.installed_plugins or ()),
+            "metadata": dict(settings.printer_metadata or {}),
+            "extra": dict(settings.extra),
+        },
+    }
 
 
 __plugin_implementation__ = Spy()

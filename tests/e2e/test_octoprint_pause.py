@@ -21,10 +21,10 @@ SPY = (Path(__file__).parent / "octoprint_spy.py").read_text(encoding="utf-8")
 
 FILES = ("m82_g90", "m82_g91", "m83_g90", "m83_g91")
 
+# Relative all through: OctoPrint does not always know its pause_position (after 10 s it waits for it no longer).
 USER_SCRIPTS = {
-    "afterPrintPaused": "M83\nG1 E-1 F1500\nG91\nG1 Z5 F900\nG90\nG1 X5 Y5 F6000\n",
-    "beforePrintResumed": "G90\nG1 X{{ pause_position.x }} Y{{ pause_position.y }} F6000\nG91\nG1 Z-5 F900\nG90\n"
-    "M83\nG1 E1 F1500\n",
+    "afterPrintPaused": "M83\nG1 E-1 F1500\nG91\nG1 Z5 F900\nG1 X-10 Y-10 F6000\nG90\n",
+    "beforePrintResumed": "G91\nG1 X10 Y10 F6000\nG1 Z-5 F900\nG90\nM83\nG1 E1 F1500\n",
 }
 
 WISH: Mapping[str, Any] = {"retract": 6.5, "lift_z": 2.5, "tools_off": True, "bed_off": True}
@@ -149,7 +149,7 @@ def test_promise_3_order_and_numbers_of_the_lines(bench: Benches, version: str) 
     octo.pause()
     lines = octo.lines()
     paused = lines[lines.index("M400") :]
-    own, ours = paused.index("G1 X5 Y5 F6000"), paused.index("G1 E-6.5 F1800")
+    own, ours = paused.index("G1 X-10 Y-10 F6000"), paused.index("G1 E-6.5 F1800")
     assert own < ours < paused.index("G1 Z2.5 F600") < paused.index("M140 S0")
     assert "M104 S0" in paused
     octo.run("resume")
@@ -198,7 +198,7 @@ def test_promise_7_cancel_while_heating_for_a_resume(bench: Benches, version: st
     assert octo.outcome("cancel") == "done: cancelled"
     lines = octo.finish()
     assert "G1 E6.5 F1800" not in lines  # nothing is pushed into a print that is over
-    assert [line for line in lines if line.startswith("M104")][-1] == "M104 S0"
+    assert [line for line in lines if line.startswith("M104")][-1].endswith(" S0")  # of OctoPrint's own script
     assert [line for line in lines if line.startswith("M140")][-1] == "M140 S0"
 
 

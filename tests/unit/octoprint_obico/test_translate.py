@@ -118,6 +118,7 @@ def test_job_progress_and_heaters() -> None:
     )
     heat = {"tool0": {"actual": 200.1, "target": 210.0, "offset": 5},
             "bed": {"actual": None, "target": None, "offset": 0},
+            "chamber": {"actual": None, "target": None, "offset": 0},
             "ambient": {"actual": 20.0, "target": None}, "toolbox": {"actual": 1.0}, "tool1": "rubbish"}  # fmt: skip
     seen = report(Reading("PRINTING", data(), heat, Overrides(speed_factor=1.5, message="hi"), facts))
     assert seen.temperatures == {"tool0": Temperature(200.1, 210.0, 5.0), "bed": Temperature(None, None, 0.0)}
