@@ -20,6 +20,10 @@ LAYERS = 800
 """The virtual printer takes lines as fast as it can: this many last for minutes."""
 
 
+HEATED = 0.1
+"""Percent of that file that are done only when the start code, with its M109, is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class OctoPrintRig:
     server: Server
@@ -66,5 +70,5 @@ def octoprint_rig(
             )  # fmt: skip
         if print_file:
             host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode", LAYERS), start=True)
-            host.wait_for_state("PRINTING", 60)
+            wait_for(lambda: (host.get("/api/job")["progress"]["completion"] or 0) > HEATED, 120, "the heat-up to be over")
         yield OctoPrintRig(server, host, number)
