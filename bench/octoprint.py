@@ -15,7 +15,6 @@ from demo.parts import VENVS, Camera, Server, installed
 from demo.processes import wait_for
 from tests.e2e.octoprint import plugin_path
 
-
 LAYERS = 800
 """The virtual printer takes lines as fast as it can: this many last for minutes."""
 
@@ -70,5 +69,5 @@ def octoprint_rig(
             )  # fmt: skip
         if print_file:
             host.upload("vase.gcode", gcode(folder / "made", "vase_marlin.gcode", LAYERS), start=True)
-            wait_for(lambda: (host.get("/api/job")["progress"]["completion"] or 0) > HEATED, 120, "the heat-up to be over")
+            wait_for(lambda: (host.get("/api/job")["progress"]["completion"] or 0) > HEATED, 120, "the heat-up")
         yield OctoPrintRig(server, host, number)
