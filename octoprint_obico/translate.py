@@ -182,10 +182,12 @@ def _job(data: Mapping[str, Any], facts: FileFacts | None) -> Job:
     )
     if facts is None or not _is_of(facts, job):
         return job
+    # OctoPrint 2.0 keeps no hash any more; the time of the upload then tells files of one name apart.
+    dated = f"ts:{job.date}" if job.date is not None else None
     return replace(
         job,
         hash=facts.hash,
-        signature=f"md5:{facts.hash}" if facts.hash else None,
+        signature=f"md5:{facts.hash}" if facts.hash else dated,
         average_print_time=job.average_print_time or facts.average_print_time,
         last_print_time=job.last_print_time or facts.last_print_time,
     )

@@ -216,7 +216,7 @@ def test_status_of_a_real_print(version: str, tmp_path: Path) -> None:
             found = look()["status"]
             heat = found["temperatures"].get("tool0", {})
             seen = found["progress"]["completion"] and found["currentFanSpeed"] is not None and heat.get("actual")
-            return found if seen and heat["target"] and "hash" in found["file_metadata"] else None
+            return found if seen and heat["target"] else None
 
         status = wait_until(full, 30, "the progress of the print")
         ts = look()["current_print_ts"]
@@ -230,7 +230,8 @@ def test_status_of_a_real_print(version: str, tmp_path: Path) -> None:
         assert status["currentZ"] == 4.2
         assert set(status["temperatures"]) == {"tool0", "bed"}
         assert status["temperatures"]["tool0"]["target"] == 195.0
-        assert len(status["file_metadata"]["hash"]) == 40
+        if version == "1.11":  # 2.0 keeps no hash any more
+            wait_until(lambda: len(look()["status"]["file_metadata"].get("hash", "")) == 40, 10, "the file's hash")
 
         host.job("pause", action="pause")
         paused = until("the pause", text="Paused", ts=ts)

@@ -129,6 +129,11 @@ def test_job_progress_and_heaters() -> None:
     assert (seen.z, seen.speed_factor, seen.message, seen.sd_ready) == (4.2, 1.5, "hi", True)
 
 
+def test_a_file_without_a_hash_is_recognised_by_its_date() -> None:
+    seen = report(Reading("PRINTING", data(), facts=FileFacts("toys/clip.gcode", "local")))
+    assert (seen.job.hash, seen.job.signature) == (None, "ts:1767000000")
+
+
 def test_facts_of_another_file_do_not_count() -> None:
     seen = report(Reading("PRINTING", data(), facts=FileFacts("other.gcode", "local", hash="zz", max_z=1.0)))
     assert (seen.job.hash, seen.job.signature, seen.object_height) == (None, None, None)
