@@ -18,7 +18,7 @@ from agent_core.ports import PrinterPort
 from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.http import HttpClient
-from octoprint_obico import settings, translate
+from octoprint_obico import report, settings
 from octoprint_obico.printer import TAGS
 from octoprint_obico.sent import SentGcode
 from octoprint_obico.service import Linked
@@ -59,7 +59,7 @@ class PrinterBridge:
         return file.get("name"), file.get("origin")
 
     def temperatures(self) -> Mapping[str, Temperature]:
-        return translate.temperatures(self._printer.get_current_temperatures() or {})
+        return report.temperatures(self._printer.get_current_temperatures() or {})
 
     def height(self) -> float | None:
         height = ((self._profile().get("volume")) or {}).get("height")
@@ -102,7 +102,7 @@ class HostBridge:
         self._octoprint = octoprint
         self._printer = printer
         self._sent = sent
-        self._facts: translate.FileFacts | None = None
+        self._facts: report.FileFacts | None = None
         self._firmware: Mapping[str, Any] | None = None
 
     def values(self) -> Mapping[str, Any]:
@@ -150,12 +150,12 @@ class HostBridge:
         data = payload.get("data")
         self._firmware = data if isinstance(data, Mapping) else None
 
-    def reading(self) -> translate.Reading:
+    def reading(self) -> report.Reading:
         return self.look(self._octoprint.printer.get_current_data() or {})
 
-    def look(self, data: Mapping[str, Any]) -> translate.Reading:
+    def look(self, data: Mapping[str, Any]) -> report.Reading:
         """With data that OctoPrint has just handed out."""
-        return translate.Reading(
+        return report.Reading(
             state_id=self._printer.state_id(),
             data=data,
             temperatures=self._octoprint.printer.get_current_temperatures() or {},
@@ -176,7 +176,7 @@ class HostBridge:
             return  # of no use to anybody but statistics; a file on the printer's card has none
         if isinstance(metadata, Mapping):
             profile = str((self._octoprint.profiles.get_current_or_default() or {}).get("id", ""))
-            self._facts = translate.file_facts(path, origin, metadata, profile)
+            self._facts = report.file_facts(path, origin, metadata, profile)
 
     def changed(self) -> None:
         # Without content: plugin messages reach every browser that is connected, logged in or not.

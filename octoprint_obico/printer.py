@@ -1,6 +1,6 @@
 """PrinterPort for OctoPrint: pause, resume and cancel as pause-contract.md has them (section OctoPrint).
 
-Imports no OctoPrint; `OctoPrinter` is what it needs of it. The moves ride on OctoPrint's own G-code scripts: `script`
+Imports no OctoPrint; octoprinter.py is what it needs of it. The moves ride on OctoPrint's own G-code scripts: `script`
 is its hook, called on OctoPrint's threads while the pause or the resume is under way, and does no I/O of ours. The
 command worker writes the record: before the pause is asked for, and again with what was really done.
 """
@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import AlertRaised, Temperature
@@ -27,6 +26,7 @@ from agent_core.pause_marlin import (
 )
 from agent_core.pause_record import PauseRecord, Step
 from agent_core.ports import Clock, Interrupt, Store
+from octoprint_obico.octoprinter import OctoPrinter, PausePosition
 from octoprint_obico.sent import SentGcode
 
 _log = logging.getLogger("octoprint.plugins.obico")
@@ -46,55 +46,6 @@ HEAT_SECONDS = 1800.0
 
 _RUNNING = frozenset({"PRINTING", "STARTING", "RESUMING"})
 _PRINT = _RUNNING | {"PAUSING", "PAUSED", "FINISHING", "CANCELLING"}
-
-
-class OctoPrinter(Protocol):
-    """OctoPrint's printer, as far as it is needed here. None of these waits for the printer."""
-
-    def state_id(self) -> str: ...
-
-    def job(self) -> tuple[str | None, str | None]:
-        """Name and origin of the file that is selected."""
-        ...
-
-    def temperatures(self) -> Mapping[str, Temperature]: ...
-
-    def height(self) -> float | None:
-        """mm that the printer's profile allows in Z."""
-        ...
-
-    def shared_nozzle(self) -> bool: ...
-
-    def z(self) -> float | None:
-        """The last Z that OctoPrint saw, mm."""
-        ...
-
-    def runs_scripts(self) -> bool:
-        """Whether this connection runs OctoPrint's G-code scripts (2.0 has others)."""
-        ...
-
-    def script_source(self, name: str) -> str:
-        """The user's own script of that name, as it was written."""
-        ...
-
-    def commands(self, *lines: str) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def cancel(self) -> None: ...
-
-
-class PausePosition(Protocol):
-    """OctoPrint's connection, as it hands itself to hooks."""
-
-    def isPausing(self) -> bool: ...  # noqa: N802 - OctoPrint's name
-
-    def isCancelling(self) -> bool: ...  # noqa: N802 - OctoPrint's name
-
-    @property
-    def pause_position(self) -> Any: ...
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agent_core.pause_marlin import MotionModes
-from octoprint_obico.translate import Overrides
+from octoprint_obico.report import Overrides
 
 MESSAGE_LIMIT = 200
 """Characters of an M117 text; no display is wider."""

@@ -21,7 +21,8 @@ from agent_core.model import ActivePrint, HostEvent, HostSettings, LinkState, Se
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker
 from octoprint_obico import settings
-from octoprint_obico.translate import RESTARTED, Reading, Translator
+from octoprint_obico.report import Reading
+from octoprint_obico.translate import RESTARTED, Translator
 
 _log = logging.getLogger("octoprint.plugins.obico")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from octoprint_obico.report import Overrides
 from octoprint_obico.sent import SentGcode
-from octoprint_obico.translate import Overrides
 
 
 def sent(*lines: str) -> SentGcode:

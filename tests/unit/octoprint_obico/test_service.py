@@ -19,9 +19,10 @@ from agent_core.model import (
     PrinterReported,
     SettingsReported,
 )
+from octoprint_obico.report import Reading
 from octoprint_obico.service import Linked, Service
 from octoprint_obico.settings import DEFAULTS, ProvidedWebcam
-from octoprint_obico.translate import RESTARTED, Reading
+from octoprint_obico.translate import RESTARTED
 from tests.unit.octoprint_obico.test_settings import Cam, Compat
 
 DEADLINE = 5.0

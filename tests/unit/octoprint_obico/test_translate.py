@@ -22,16 +22,8 @@ from agent_core.model import (
     PrintResumed,
     Temperature,
 )
-from octoprint_obico.translate import (
-    RESTARTED,
-    FileFacts,
-    Overrides,
-    Reading,
-    Translator,
-    file_facts,
-    phase_of,
-    report,
-)
+from octoprint_obico.report import FileFacts, Overrides, Reading, file_facts, phase_of, report
+from octoprint_obico.translate import RESTARTED, Translator
 
 
 def data(text: str = "Printing", **more: Any) -> dict[str, Any]:
