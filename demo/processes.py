@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,9 +24,14 @@ class Trouble(RuntimeError):
     """A part did not start, ended, or did not do what was wanted in time; the text says which and where to look."""
 
 
+OWN_PORTS = range(20_000, 32_000)
+"""Below the ports that the system gives to outgoing connections (from 32768): what is free now stays free till used."""
+
+
 def free_port(wanted: int = 0) -> int:
     """`wanted` if nobody listens there on 127.0.0.1, else any free port."""
-    for port in (wanted, 0):
+    tries = random.sample(OWN_PORTS, 50)  # between two runs side by side, not against anybody
+    for port in ([wanted] if wanted else []) + tries:
         with contextlib.suppress(OSError), socket.socket() as probe:
             # As servers do: a port whose last connections are still dying counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,18 +14,18 @@ from demo.parts import VENVS, Server
 from tests.e2e import rig
 
 
-def need(kind: str) -> None:
-    """Skips the test where the host of that kind was not set up."""
-    if kind == "klipper" and not (VENVS / "moonraker" / "bin" / "moonraker").exists():
-        pytest.skip("there is no Moonraker here (make envs)")
+PROGRAMS = {"octoprint-1.11": "octoprint1/bin/octoprint", "octoprint-2.0": "octoprint2/bin/octoprint",
+            "klipper": "moonraker/bin/moonraker"}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def short_folder() -> Iterator[Path]:
-    """Unix sockets need short paths, which pytest's own folders have not."""
+def short_folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Unix sockets need short paths, which pytest's own folders have not. After a failure its logs stay."""
     folder = Path(tempfile.mkdtemp(prefix="e2e-"))
+    failed = request.session.testsfailed
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +52,18 @@ class Fleet:
         self._printers: dict[str, rig.OctoPrintPrinter | rig.KlipperPrinter] = {}
 
     def get(self, kind: str) -> rig.OctoPrintPrinter | rig.KlipperPrinter:
-        need(kind)
+        if not self.possible(kind):
+            pytest.skip(f"there is no {kind} here (make envs)")
         if kind not in self._printers:
-            printer = rig.make_printer(kind, self.server, self._folder / kind)
+            folder = self._folder / f"{kind}-{len(list(self._folder.iterdir()))}"  # a new one after a failed start
+            printer = rig.make_printer(kind, self.server, folder)
             self._printers[kind] = self._stack.enter_context(rig.running(printer))
         return self._printers[kind]
+
+    @staticmethod
+    def possible(kind: str) -> bool:
+        """Whether its host was set up."""
+        return (VENVS / PROGRAMS[kind]).exists()
 
     def stop(self) -> None:
         self._stack.close()
@@ -70,3 +77,14 @@ def printer(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[rig.OctoPr
     found = fleet.get(request.param)
     yield found
     found.settle()
+
+
+@pytest.fixture
+def printers(fleet: Fleet) -> Iterator[list[rig.OctoPrintPrinter | rig.KlipperPrinter]]:
+    """All kinds that can run here, side by side: for what the server does to everybody."""
+    found = [fleet.get(kind) for kind in rig.KINDS if fleet.possible(kind)]
+    if not found:
+        pytest.skip("there is neither OctoPrint nor Moonraker here (make envs)")
+    yield found
+    for printer in found:
+        printer.settle()

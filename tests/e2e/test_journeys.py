@@ -122,23 +122,6 @@ def test_agent_restarted_in_a_pause(printer: Printer) -> None:
     assert printer.events(number) == ["STARTED", "PAUSED", "RESUMED", "ENDED"]
 
 
-@pytest.mark.parametrize("how", ["term", "kill"])
-def test_server_restarted_in_mid_print(printer: Printer, how: str) -> None:
-    _, number = begin(printer)
-    if how == "kill":
-        printer.server.kill()
-    else:
-        assert printer.server.stop() == 0
-    printer.server.start()
-    printer.wait_connected()
-    assert printer.current()["id"] == number
-    assert printer.act("pause_print") == "done"
-    assert printer.act("resume_print") == "done"
-    printer.finish()
-    assert printer.ended(number)["ended_reason"] == "done"
-    assert printer.events(number) == ["STARTED", "PAUSED", "RESUMED", "ENDED"]
-
-
 def test_host_restarted_in_mid_print(printer: Printer) -> None:
     """OctoPrint takes its print down with it; Moonraker does not, and the Print goes on."""
     _, number = begin(printer)
