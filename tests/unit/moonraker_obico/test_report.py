@@ -8,7 +8,7 @@ import pytest
 
 from agent_core.model import Phase, Temperature
 from moonraker_obico.heaters import klipper_names, public_name, temperatures
-from moonraker_obico.objects import merge, subscription
+from moonraker_obico.objects import merge, readings, subscription
 from moonraker_obico.report import FileFacts, fraction_done, ready_report, time_left
 
 METADATA: dict[str, Any] = {
@@ -169,6 +169,15 @@ def test_only_named_fields_of_known_objects_are_subscribed() -> None:
     assert "temperature_fan f" not in wanted
     assert "virtual_sdcard" not in wanted
     assert "estimated_print_time" not in wanted["toolhead"]
+
+
+def test_an_idle_printers_sensors_are_looked_at_not_followed() -> None:
+    heaters = status()["heaters"]
+    wanted = subscription(["print_stats"], heaters, temperatures=False)
+    assert wanted["extruder"] == ["target", "can_extrude"]
+    assert wanted["heater_bed"] == ["target"]
+    assert "temperature_sensor board" not in wanted
+    assert readings(heaters)["temperature_sensor board"] == ["temperature"]
 
 
 def test_merging_takes_changed_fields_and_leaves_rubbish() -> None:

@@ -291,6 +291,18 @@ def test_reports_are_coalesced_and_phases_are_not() -> None:
     assert told.reports[-1].report.phase is Phase.PAUSED
 
 
+def test_a_printer_is_busy_while_it_prints_or_heats() -> None:
+    told = Told()
+    heaters = {"heaters": {"available_heaters": ["extruder"]}, "extruder": {"temperature": 25.0, "target": 0.0}}
+    told.ready({**full(), **heaters}, T0)
+    assert not told.translator.busy
+    told.take(told.translator.status_changed({"extruder": {"target": 200.0}}, T0 + 1))
+    assert told.translator.busy
+    told.take(told.translator.status_changed({"extruder": {"target": 0.0}}, T0 + 2))
+    told.stats(T0 + 3, state="printing", filename=A)
+    assert told.translator.busy
+
+
 def test_foreign_input_harms_nothing() -> None:
     told = Told()
     told.printing()
