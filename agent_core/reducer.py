@@ -40,13 +40,16 @@ TRANSIENT_SECONDS = 30.0
 _UNKNOWN_END = "it ended while the agent was not watching, how is not known"
 
 
+_GOALS = {Phase.PAUSING: Phase.PAUSED, Phase.RESUMING: Phase.PRINTING, Phase.CANCELLING: Phase.OPERATIONAL}
+
+
 @dataclass(frozen=True, slots=True)
 class Transient:
     """A command under way, shown as `Pausing`, `Resuming` or `Cancelling`.
 
     It stands until the command has ended, not only until the printer says "paused": retraction and lift come after
     that, and a resume that a person asks for meanwhile would be rejected. After the command it stands until the
-    printer's own state moves on from `seen`, at most until `until` (Unix seconds).
+    printer's own state has come to its goal or moved on from `seen`, at most until `until` (Unix seconds).
     """
 
     phase: Phase
@@ -56,7 +59,9 @@ class Transient:
     def over(self, report: PrinterReport, now: float) -> bool:
         if self.until is None:
             return not report.phase.active
-        return report.phase is not self.seen or now > self.until
+        # `seen` may lag: a host reports its state twice a second, and a resume can be over in between.
+        there = report.phase is _GOALS.get(self.phase)
+        return there or report.phase is not self.seen or now > self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,12 @@ def test_a_command_shows_its_text_until_it_has_ended_and_the_printer_moved_on() 
     assert reducer.command_ended(state, True, 3.0).phase is Phase.PAUSED
 
 
+def test_a_resume_that_was_over_before_the_next_report_leaves_no_text() -> None:
+    state, _ = run(PrintBegan(1, "a", 1.0), PrinterReported(PRINTING, 1.0))  # the pause in between was not reported yet
+    resuming = reducer.command_began(state, Phase.RESUMING)
+    assert reducer.command_ended(resuming, True, 2.0).phase is Phase.PRINTING
+
+
 def test_a_print_that_ends_meanwhile_ends_the_text() -> None:
     state, _ = run(PrintBegan(1, "a", 1.0), PrinterReported(PAUSED, 1.0))
     state = reducer.command_began(state, Phase.RESUMING)
