@@ -292,15 +292,11 @@ def test_reports_are_coalesced_and_phases_are_not() -> None:
 
 
 def test_a_printer_is_busy_while_it_prints_or_heats() -> None:
-    told = Told()
-    heaters = {"heaters": {"available_heaters": ["extruder"]}, "extruder": {"temperature": 25.0, "target": 0.0}}
-    told.ready({**full(), **heaters}, T0)
-    assert not told.translator.busy
-    told.take(told.translator.status_changed({"extruder": {"target": 200.0}}, T0 + 1))
-    assert told.translator.busy
-    told.take(told.translator.status_changed({"extruder": {"target": 0.0}}, T0 + 2))
-    told.stats(T0 + 3, state="printing", filename=A)
-    assert told.translator.busy
+    heaters = {"heaters": {"available_heaters": ["extruder"]}}
+    for state, target, busy in (("standby", 0.0, False), ("standby", 200.0, True), ("paused", 0.0, True)):
+        told = Told()
+        told.ready({**full(state, A), **heaters, "extruder": {"temperature": 25.0, "target": target}}, T0)
+        assert told.translator.busy is busy
 
 
 def test_foreign_input_harms_nothing() -> None:
