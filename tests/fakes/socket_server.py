@@ -50,7 +50,9 @@ class Peer:
 class SocketServer:
     """`with SocketServer() as server: peer = server.peer()`. `refuse_with` answers the upgrade with that status."""
 
-    def __init__(self, *, greeting: dict[str, Any] | None = None, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, greeting: dict[str, Any] | None = None, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.greeting = greeting or {
             "remote_status": {"viewing": False, "should_watch": False},
             "server": {"name": "reference_server", "version": "3.0.0", "capabilities": ["event_ack", "command_ack"]},
