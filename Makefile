@@ -22,7 +22,7 @@ $(VENV)/ready: setup.py scripts/bootstrap.sh
 
 # What the hosts need: real OctoPrint and Moonraker, each with our built wheel, as a user installs it.
 envs: $(VENV)/ready
-	@$(RUN) -m demo.envs
+	@$(RUN) -m demo.envs server agent moonraker octoprint1 octoprint2
 
 packages:
 	@sh scripts/packages.sh
@@ -46,6 +46,8 @@ e2e: packages envs
 browser: packages envs
 	$(PYTEST) tests/browser
 
+# A skipped test counts as failed here: the set-up above has made all that they need.
+test: export COMPLETE = 1
 test: lint unit contract e2e browser
 
 coverage: packages envs

@@ -1,12 +1,14 @@
 """For every test: hypothesis without stop-watch, since the machine may be busy, and the same cases each time.
 
-`HYPOTHESIS_PROFILE=explore pytest …` looks for new ones.
+`HYPOTHESIS_PROFILE=explore pytest …` looks for new ones. With COMPLETE=1, as `make test` sets it, a skipped test is a
+failure: what was not run proves nothing. Only what needs root may be skipped by somebody who is not.
 """
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -14,3 +16,20 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("COMPLETE"):
+        return
+    skipped = [
+        report.nodeid
+        for report in reporter.stats.get("skipped", [])
+        if os.geteuid() == 0 or "netns" not in report.keywords
+    ]
+    if skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"COMPLETE is set, but {len(skipped)} tests were skipped:", red=True)
+        for nodeid in skipped:
+            reporter.write_line(f"  {nodeid}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
