@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+(VERSION,) = re.findall(r'^VERSION = "(.+)"$', (HERE / "agent_core/wire/version.py").read_text(encoding="utf-8"), re.M)
 
 # The distribution keeps the public plugin's name: pip then replaces that plugin instead of
 # leaving two distributions that both claim the plugin identifier `obico`.
 setup(
     name="OctoPrint-Obico",
-    version="3.0.0.dev0",
+    version=VERSION,
     description="Watch and control 3D printers from afar: OctoPrint plugin, Klipper agent and self-hosted server",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

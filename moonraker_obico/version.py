@@ -2,5 +2,7 @@
 
 from __future__ import annotations
 
+from agent_core.wire.version import VERSION
+
 AGENT_NAME = "moonraker_obico"
-AGENT_VERSION = "3.0.0"
+AGENT_VERSION = VERSION

@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
+from agent_core.wire.version import VERSION as VERSION  # said again, so that the package has its version
+
 NAME = "reference_server"
-VERSION = "3.0.0.dev0"
