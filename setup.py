@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-(VERSION,) = re.findall(r'^VERSION = "(.+)"$', (HERE / "agent_core/wire/version.py").read_text(encoding="utf-8"), re.M)
+(VERSION,) = re.findall(r'VERSION = "(.+)"', (HERE / "agent_core/wire/version.py").read_text(encoding="utf-8"))
 
 # The distribution keeps the public plugin's name: pip then replaces that plugin instead of
 # leaving two distributions that both claim the plugin identifier `obico`.
