@@ -27,7 +27,7 @@ from moonraker_obico.version import AGENT_VERSION
 
 _log = logging.getLogger(__name__)
 
-TURN_SECONDS = 5.0
+TURN_SECONDS = 2.0
 """How often the main thread looks whether the printer was linked meanwhile."""
 STOP_SECONDS = 2.3
 
