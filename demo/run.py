@@ -254,7 +254,7 @@ def _speed(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
     try:
