@@ -70,6 +70,7 @@ async def log_out(request: Request, context: Services, caller: User_) -> Respons
     session = request.cookies.get(SESSION_COOKIE)
     if caller.by_cookie and session:
         await run_in_threadpool(context.accounts.log_out, session)
+        context.hub.revoke(caller.credential, "logged out")
     answer = empty(204)
     clear_session(answer)
     return answer
@@ -95,5 +96,6 @@ async def create_api_key(request: Request, context: Services, caller: User_) -> 
 
 @router.delete("/api_keys/{key_id}/")
 async def revoke_api_key(key_id: Id, context: Services, caller: User_) -> Response:
-    await run_in_threadpool(context.accounts.revoke_api_key, caller.user, key_id)
+    key = await run_in_threadpool(context.accounts.revoke_api_key, caller.user, key_id)
+    context.hub.revoke(key.key_hash, "the API key was deleted")
     return empty(204)

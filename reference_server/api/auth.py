@@ -16,6 +16,7 @@ from starlette.responses import Response
 from reference_server.api.context import Context, context_of
 from reference_server.services.errors import Forbidden, ServiceError, Unauthenticated
 from reference_server.services.model import PrinterRecord, User
+from reference_server.services.secrets import sha256
 
 SESSION_COOKIE = "tsd_sessionid"
 CSRF_COOKIE = "tsd_csrftoken"
@@ -33,10 +34,11 @@ _LONGEST = 200  # characters of a credential worth hashing
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A logged-in person (`by_cookie`) or a program with a key."""
+    """A logged-in person (`by_cookie`) or a program with a key; `credential`: the hash of session or key."""
 
     user: User
     by_cookie: bool
+    credential: str
 
     @property
     def initiator(self) -> str:
@@ -98,14 +100,14 @@ async def identify(connection: HTTPConnection) -> Caller:
     """Raises Unauthenticated."""
     context = context_of(connection)
     if (key := _key_of(connection)) is not None:
-        return Caller(await run_in_threadpool(context.accounts.user_of_key, key), by_cookie=False)
+        return Caller(await run_in_threadpool(context.accounts.user_of_key, key), False, sha256(key))
     session = connection.cookies.get(SESSION_COOKIE)
     if not session:
         raise Unauthenticated("Authentication credentials were not provided.")
     user, prolonged = await run_in_threadpool(context.accounts.user_of_session, session[:_LONGEST])
     if prolonged:
         connection.state.prolonged_session = session
-    return Caller(user, by_cookie=True)
+    return Caller(user, True, sha256(session[:_LONGEST]))
 
 
 async def _caller(request: Request) -> Caller:

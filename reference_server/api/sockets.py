@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from reference_server.api.auth import Id, check_origin, identify
 from reference_server.api.context import Context, context_of
 from reference_server.api.obico.printers import look
-from reference_server.realtime.web_socket import Seat
+from reference_server.realtime.web_socket import Seat, printer_credential
 from reference_server.services.errors import Forbidden, ServiceError
 
 router = APIRouter()
@@ -47,7 +47,15 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
     except ServiceError:
         return None
     printers = tuple([await look(context, record) for record in records])
-    return Seat(caller.user.id, printer_id, printers, context.base(socket))
+
+    async def is_valid() -> bool:
+        try:
+            await identify(socket)
+        except ServiceError:
+            return False
+        return True
+
+    return Seat(caller.user.id, printer_id, printers, context.base(socket), caller.credential, is_valid)
 
 
 def _check_origin(context: Context, socket: WebSocket) -> None:
@@ -67,5 +75,10 @@ async def viewer_by_token(socket: WebSocket, auth_token: str) -> None:
     seat = None
     if record is not None:
         live = await look(context, record)
-        seat = Seat(record.printer.user_id, record.printer.id, (live,), context.base(socket))
+        credential = printer_credential(record.printer.id)
+
+        async def is_valid() -> bool:
+            return await run_in_threadpool(context.printers.by_token, auth_token[:100]) is not None
+
+        seat = Seat(record.printer.user_id, record.printer.id, (live,), context.base(socket), credential, is_valid)
     await context.web_socket.serve(socket, seat)

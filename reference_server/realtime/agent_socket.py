@@ -48,7 +48,7 @@ class AgentSocket:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = AgentPeer(record.printer.id)
+        peer = AgentPeer(record.printer.id, self._now())
         peer.acks = expected_acks(record.printer.agent_name, record.printer.agent_version)
         live = self._hub.attach_agent(peer, record)
         log.info("printer %s: agent connected", record.printer.id)

@@ -35,20 +35,27 @@ class CommandDesk:
             peer.acks = expected_acks(printer.agent_name, printer.agent_version)
         answers = peer.acks is not AckSupport.NO
         outcome = CommandOutcome(
-            self._new_id(), name, initiator, self._now(), CommandState.SENT if answers else CommandState.UNKNOWN
-        )
+            self._new_id(), name, initiator, self._now(), CommandState.SENT if answers else CommandState.UNKNOWN,
+            attended=answers,
+        )  # fmt: skip
         command = build(name, printer, initiator, outcome.id if answers else None)
         live.commands.add(outcome)
         if not self._hub.tell_agent(printer.id, Commands((command,)).to_wire()):
+            live.commands.leave(outcome.id)
             live.commands.give_up(outcome.id)
             return None
         self._hub.publish(printer.id)
         if not answers:
             return outcome
-        await self._wait(outcome.id)
-        if (live.commands.get(outcome.id) or outcome).state is CommandState.SENT and peer.acks is AckSupport.UNTRIED:
-            peer.acks = AckSupport.NO  # until it proves otherwise
-            live.commands.give_up(outcome.id)
+        try:
+            await self._wait(outcome.id)
+        finally:
+            live.commands.leave(outcome.id)
+        found = live.commands.get(outcome.id) or outcome
+        if found.state is CommandState.SENT:
+            if peer.acks is AckSupport.UNTRIED:
+                peer.acks = AckSupport.NO  # until it proves otherwise
+                live.commands.give_up(outcome.id)
             self._hub.publish(printer.id)
         return live.commands.get(outcome.id) or outcome
 
@@ -75,8 +82,8 @@ class CommandDesk:
 
     def agent_lost(self, live: LivePrinter) -> None:
         """Nobody is there to answer any more: let go who waits for this printer."""
-        if (last := live.commands.last) is not None:
-            self._release(last.id)
+        for command_id in live.commands.ids:
+            self._release(command_id)
 
     def _release(self, command_id: str) -> None:
         future = self._waiting.get(command_id)

@@ -59,7 +59,8 @@ class AgentOutbox:
 
 
 class WebOutbox:
-    """Frames for one web client: of each state only the newest, of relayed frames the last few."""
+    """Frames for one web client: of each state only the newest, of relayed frames the last few. Nothing is taken any
+    more once it is closing."""
 
     def __init__(self) -> None:
         self._states: dict[int, str] = {}  # one a printer
@@ -68,15 +69,21 @@ class WebOutbox:
         self._close: tuple[int, str] | None = None
 
     def put_state(self, key: int, frame: str) -> None:
-        self._states[key] = frame
-        self._wake.set()
+        if self._close is None:
+            self._states[key] = frame
+            self._wake.set()
 
     def put_relayed(self, frame: str) -> None:
-        self._relayed.append(frame)
-        self._wake.set()
+        if self._close is None:
+            self._relayed.append(frame)
+            self._wake.set()
 
     def forget(self, key: int) -> None:
         self._states.pop(key, None)
+
+    def clear(self) -> None:
+        self._states.clear()
+        self._relayed.clear()
 
     def close(self, code: int, reason: str) -> None:
         if self._close is None:

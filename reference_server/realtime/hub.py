@@ -49,7 +49,7 @@ class Hub:
         if older is not None:
             older.close(CLOSE_DUPLICATE, "another agent uses the same token")
         live = self.live.put(record)
-        live.agent_connected = True
+        live.agent_connected, live.online_since = True, peer.since
         peer.told_viewing, peer.told_should_watch = self.is_viewed(live), should_watch(live.record)
         status = RemoteStatus(peer.told_viewing, peer.told_should_watch)
         peer.outbox.put(encode_json({**status.to_wire(), **ServerInfo(NAME, VERSION, CAPABILITIES).to_wire()}))
@@ -63,7 +63,7 @@ class Hub:
         del self._agents[peer.printer_id]
         live = self.live.get(peer.printer_id)
         if live is not None:
-            live.agent_connected, live.status = False, None
+            live.agent_connected, live.online_since, live.status = False, None, None
             live.commands.give_up_all()
             self.publish(peer.printer_id)
         return True
@@ -101,6 +101,14 @@ class Hub:
         for printer_id in self._agents if peer.printer_id is None else (peer.printer_id,):
             if (live := self.live.get(printer_id)) is not None:
                 self._tell_remote_status(live)
+
+    def revoke(self, credential: str, reason: str) -> None:
+        """Who came in with it gets no further word and is let go."""
+        for group in (*self._viewers.values(), *self._overviews.values()):
+            for peer in group:
+                if peer.credential == credential:
+                    peer.outbox.clear()
+                    peer.close(1008, reason)
 
     def show(self, peer: WebPeer, live: LivePrinter) -> None:
         peer.sent_at = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from reference_server.realtime.connections import AgentOutbox, WebOutbox
@@ -24,9 +25,10 @@ FIRST_OWN_VERSION = 3
 
 @dataclass(eq=False, slots=True)
 class AgentPeer:
-    """One agent's connection; `closing` ends its waits."""
+    """One agent's connection; `since` when it began; `closing` ends its waits."""
 
     printer_id: int
+    since: datetime | None = None
     outbox: AgentOutbox = field(default_factory=AgentOutbox)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     acks: AckSupport = AckSupport.UNTRIED
@@ -41,11 +43,13 @@ class AgentPeer:
 
 @dataclass(eq=False, slots=True)
 class WebPeer:
-    """One web client; `printer_id` None: all printers of the user. `base`: the address it knows us by."""
+    """One web client; `printer_id` None: all printers of the user. `base`: the address it knows us by. `credential`:
+    what it came in with (see Seat)."""
 
     user_id: int
     printer_id: int | None
     base: str
+    credential: str = ""
     outbox: WebOutbox = field(default_factory=WebOutbox)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     sent_at: float = 0.0  # monotonic seconds of the last state put into the outbox

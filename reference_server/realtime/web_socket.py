@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -26,12 +26,22 @@ REPEAT_AFTER = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Who connects, and what he looks at (`printer_id` None: all of `printers`)."""
+    """Who connects, and what he looks at (`printer_id` None: all of `printers`).
+
+    `credential`: names what he came in with, for Hub.revoke: the hash of a session or a key, or `printer <id>` for that
+    printer's token. `is_valid`: asks once more whether it is good.
+    """
 
     user_id: int
     printer_id: int | None
     printers: tuple[LivePrinter, ...]
     base: str
+    credential: str
+    is_valid: Callable[[], Awaitable[bool]]
+
+
+def printer_credential(printer_id: int) -> str:
+    return f"printer {printer_id}"
 
 
 class WebClientSocket:
@@ -43,9 +53,12 @@ class WebClientSocket:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = WebPeer(seat.user_id, seat.printer_id, seat.base)
+        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential)
         self._hub.attach_web(peer, seat.printers)
         try:
+            # From here on Hub.revoke finds it; what was revoked between the first question and now is seen here.
+            if not await seat.is_valid():
+                self._hub.revoke(seat.credential, "the credentials are not valid any more")
             await both(self._receive(socket, peer), self._send(socket, peer))
         finally:
             self._hub.detach_web(peer)

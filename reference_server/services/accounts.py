@@ -165,9 +165,11 @@ class Accounts:
                 raise Conflict(f"There are {API_KEYS_PER_USER} keys already. Delete one that is not in use.")
             return tx.api_keys.add(ApiKey(0, user.id, sha256(text), name, created_at=self._now())), text
 
-    def revoke_api_key(self, user: User, key_id: int) -> None:
+    def revoke_api_key(self, user: User, key_id: int) -> ApiKey:
+        """The key that is no good any more. Raises NotFound."""
         with self._store.write() as tx:
             key = tx.api_keys.get(key_id)
             if key is None or key.user_id != user.id or key.revoked_at is not None:
                 raise NotFound
             tx.api_keys.save(replace(key, revoked_at=self._now()))
+            return key

@@ -32,12 +32,17 @@ class CommandState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
+    """`text`: what was really done, in the agent's words; `error`: why not. `attended`: a caller waits for the answer,
+    or has got a final one."""
+
     id: str
     name: CommandName
     initiator: str
     at: datetime
     state: CommandState = CommandState.SENT
     error: str | None = None
+    text: str | None = None
+    attended: bool = False
 
 
 def build(name: CommandName, printer: Printer, initiator: str, command_id: str | None) -> Command:
@@ -53,7 +58,8 @@ def build(name: CommandName, printer: Printer, initiator: str, command_id: str |
 
 
 class CommandLog:
-    """Outcomes of one printer's commands, newest last."""
+    """Outcomes of one printer's commands: in the order in which they were given, but one that has ended stands behind
+    all that had ended before."""
 
     def __init__(self) -> None:
         self._outcomes: OrderedDict[str, CommandOutcome] = OrderedDict()
@@ -68,7 +74,17 @@ class CommandLog:
 
     @property
     def last(self) -> CommandOutcome | None:
-        return next(reversed(self._outcomes.values())) if self._outcomes else None
+        """What everyone is shown.
+
+        A refused command has changed nothing at the printer, and its caller knows: it does not hide one that is under
+        way or has had an effect. Nor does one that may yet be refused within the time that its caller waits.
+        """
+        newest_first = list(reversed(self._outcomes.values()))
+        return next((outcome for outcome in newest_first if not _is_private(outcome)), next(iter(newest_first), None))
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._outcomes)
 
     def apply(self, ack: CommandAck) -> CommandOutcome | None:
         """Note an answer; None if the command is not ours or was answered for good before."""
@@ -76,7 +92,14 @@ class CommandLog:
         if outcome is None or outcome.state in {CommandState.DONE, CommandState.FAILED, CommandState.REJECTED}:
             return None
         error = clean(ack.error, 1000) if ack.error else None
-        return self._set(replace(outcome, state=CommandState(ack.state.value), error=error))
+        text = clean(ack.text, 1000) if ack.text else None
+        return self._set(replace(outcome, state=CommandState(ack.state.value), error=error, text=text))
+
+    def leave(self, command_id: str) -> None:
+        """The caller waits no longer; what comes now he learns from `last`."""
+        outcome = self._outcomes.get(command_id)
+        if outcome is not None and not outcome.state.final:
+            self._outcomes[command_id] = replace(outcome, attended=False)
 
     def give_up(self, command_id: str) -> CommandOutcome | None:
         """No answer is coming any more."""
@@ -91,4 +114,13 @@ class CommandLog:
 
     def _set(self, outcome: CommandOutcome) -> CommandOutcome:
         self._outcomes[outcome.id] = outcome
+        ids = self.ids
+        later = ids[ids.index(outcome.id) + 1 :]
+        # A pause that fails because of a cancel does not hide the cancel.
+        if outcome.state.final and all(self._outcomes[other].state.final for other in later):
+            self._outcomes.move_to_end(outcome.id)
         return outcome
+
+
+def _is_private(outcome: CommandOutcome) -> bool:
+    return outcome.attended and outcome.state in {CommandState.SENT, CommandState.REJECTED}

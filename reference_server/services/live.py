@@ -39,6 +39,7 @@ class LivePrinter:
     status_at: float = 0.0  # monotonic seconds
     last_seen_at: datetime | None = None
     agent_connected: bool = False
+    online_since: datetime | None = None  # when the present connection of its agent began
     commands: CommandLog = field(default_factory=CommandLog)
     pictures: dict[str, Picture] = field(default_factory=dict)
 

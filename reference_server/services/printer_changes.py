@@ -74,7 +74,7 @@ WRITABLE: dict[str, Callable[[object], Any]] = {
 
 VOLATILE = frozenset({
     "status", "pic", "cameras", "settings", "current_print", "normalized_p", "not_watching_reason", "should_watch",
-    "last_command", "agent_connected", "last_seen_at", "auth_token",
+    "last_command", "agent_connected", "online_since", "last_seen_at", "auth_token",
 })  # fmt: skip
 """Read-only fields that change by themselves: a whole object sent back may carry yesterday's."""
 

@@ -44,7 +44,7 @@ def test_status_of_a_print_in_words_a_maker_understands(page: Page, link: Link) 
     expect(shown.get_by_role("list", name="Temperatures")).to_contain_text("60 / 60 °C")
     expect(shown.get_by_role("list", name="Temperatures")).not_to_contain_text("Chamber")
     expect(shown.get_by_role("progressbar")).to_have_attribute("value", "32.46")
-    expect(shown.locator(".since")).to_contain_text("Online")
+    expect(shown.locator(".since")).to_contain_text("Online since")
     expect(shown.locator(".event")).to_contain_text("Print started")
     expect(page.locator("#summary")).to_have_text("1 printing")
     running = page.get_by_role("row").filter(has_text="benchy.gcode")
@@ -115,9 +115,10 @@ def test_pause_asks_sends_the_settings_and_tells_the_outcome(page: Page, link: L
 
     printing(agent, "Pausing")
     expect(shown.get_by_text("Pausing", exact=True)).to_be_visible()
-    agent.ack(command, "done")
+    agent.ack(command, "done", text="paused; retracted 6.5 mm; lifted 1.2 of 2.5 mm: axis limit")
     printing(agent, "Paused", nozzle=(180, 0))
-    expect(shown.get_by_role("status")).to_contain_text("Paused.")
+    told = "Paused; retracted 6.5 mm; lifted 1.2 of 2.5 mm: axis limit"
+    expect(shown.get_by_role("status")).to_contain_text(told)
     expect(pause).to_be_hidden()
     resume = shown.get_by_role("button", name="Resume the print on Voron")
     expect(resume).to_be_enabled()
@@ -131,6 +132,44 @@ def test_pause_asks_sends_the_settings_and_tells_the_outcome(page: Page, link: L
     expect(shown.get_by_role("button", name="Cancel the print")).to_be_enabled()
     agent.ack(command, "failed", "Must home axis first: Z")
     expect(shown.get_by_role("status")).to_contain_text("The printer says: Must home axis first: Z")
+
+
+def test_a_refused_command_is_told_and_does_not_hide_the_one_under_way(
+    page: Page, context: BrowserContext, link: Link
+) -> None:
+    agent = link("Voron", acks=("accepted",))
+    page.goto("/")
+    other = context.new_page()
+    other.goto("/")
+    printing(agent)
+    here, there = card(page, "Voron").get_by_role("status"), card(other, "Voron").get_by_role("status")
+    card(page, "Voron").get_by_role("button", name="Pause the print").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    command = agent.wait_for_command("pause")
+    expect(there).to_contain_text("accepted by the printer")
+
+    agent.acks = ("rejected",)
+    card(other, "Voron").get_by_role("button", name="Cancel the print").click()
+    other.get_by_role("dialog").get_by_role("button", name="Cancel the print").click()
+    expect(there).to_contain_text("Cancel was refused.")
+    expect(here).to_contain_text("accepted by the printer")
+
+    agent.ack(command, "done", text="paused; retracted 6.5 mm")
+    expect(here).to_contain_text("Paused; retracted 6.5 mm")
+    expect(there).to_contain_text("Paused; retracted 6.5 mm")
+
+
+def test_logging_out_in_one_window_ends_the_others(
+    restartable: tuple[Any, BrowserContext, Page]
+) -> None:
+    _, context, first = restartable
+    second = context.new_page()
+    for each in (first, second):
+        each.goto("/")
+        expect(each.get_by_role("heading", name="No printer yet")).to_be_visible()
+    first.get_by_role("button", name="Log out").click()
+    expect(first).to_have_url(re.compile("/login$"))
+    expect(second).to_have_url(re.compile("/login$"))
 
 
 def test_cancel_has_the_harmless_answer_as_default(page: Page, link: Link) -> None:

@@ -155,8 +155,11 @@ def test_back_off_starts_within_a_second_and_is_capped(blank: Page) -> None:
         ({"state": "sent", "error": None}, "busy", None, "Pause sent. The printer has not confirmed it yet."),
         ({"state": "accepted"}, "busy", None, "Pause: accepted by the printer. Waiting until the print pauses."),
         ({"state": "done"}, "go", True, "Paused."),
-        ({"state": "done", "text": "retracted 6.5 mm"}, "go", True, "Paused: retracted 6.5 mm"),
-        ({"state": "done", "error": "lifted 1.2 of 2.5 mm"}, "go", True, "Paused: lifted 1.2 of 2.5 mm"),
+        ({"state": "done", "text": "retracted 6.5 mm"}, "go", True, "Paused; retracted 6.5 mm"),
+        (
+            {"state": "done", "error": None, "text": "paused; retracted 6.5 mm, lifted 1.2 of 2.5 mm: axis limit"},
+            "go", True, "Paused; retracted 6.5 mm, lifted 1.2 of 2.5 mm: axis limit",
+        ),
         ({"state": "failed", "error": "Cold"}, "bad", True, "Pause failed. The printer says: Cold"),
         ({"state": "rejected", "error": "Busy"}, "bad", True, "Pause was refused. The printer says: Busy"),
         ({"state": "unknown"}, "warn", None, "Pause sent. No confirmation will come: watch the printer's state."),

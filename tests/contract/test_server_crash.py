@@ -150,7 +150,7 @@ def finish(program: Program, token: str, outbox: Outbox) -> None:
 
 def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(SEED)
-    print(f"OBICO_CRASH_SEED={SEED} OBICO_CRASH_KILLS={KILLS}")  # noqa: T201
+    print(f"OBICO_CRASH_SEED={SEED} OBICO_CRASH_KILLS={KILLS}")
     token = link(tmp_path)
     program, outbox = Program(tmp_path), Outbox(rng)
     starts: list[float] = []
@@ -193,4 +193,4 @@ def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert applied == min(outbox.made, 4096)
     database.close()
     assert outbox.made > KILLS
-    print(f"events={outbox.made} prints={len(outbox.ends)} slowest_start={max(starts):.2f}s")  # noqa: T201
+    print(f"events={outbox.made} prints={len(outbox.ends)} slowest_start={max(starts):.2f}s")

@@ -6,11 +6,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.unit.reference_server.live_server import LiveServer, Owner, Socket, running, status, wait_until
 from tests.unit.reference_server.support import jpeg
@@ -225,6 +226,72 @@ def test_an_old_status_with_a_late_event_does_not_replace_news(
     assert owner.printer(printer["id"])["status"]["_ts"] == 500.0
 
 
+def test_since_when_the_agent_is_there(owner: Owner, printer: dict[str, Any]) -> None:
+    assert owner.printer(printer["id"])["online_since"] is None
+    viewer = owner.viewer(f"/ws/web/{printer['id']}/")
+    seen = []
+    for _ in range(2):
+        before = datetime.now(timezone.utc)
+        agent = owner.agent(printer)
+        frame = viewer.until(lambda frame: frame["agent_connected"])
+        seen.append(frame["online_since"])
+        assert before <= datetime.fromisoformat(seen[-1].replace("Z", "+00:00")) <= datetime.now(timezone.utc)
+        printing(agent)
+        assert viewer.until(lambda frame: frame["status"])["online_since"] == seen[-1]
+        agent.close()
+        assert viewer.until(lambda frame: not frame["agent_connected"])["online_since"] is None
+    assert seen[0] < seen[1]
+    viewer.close()
+
+
+def test_who_logs_out_sees_nothing_more(owner: Owner, printer: dict[str, Any], agent: Socket) -> None:
+    again = Owner.of(owner)
+    leaving = [owner.viewer(f"/ws/web/{printer['id']}/"), owner.viewer("/ws/web/")]
+    staying = again.viewer(f"/ws/web/{printer['id']}/")
+    agent.receive()
+    assert owner.http.post("/api/v1/auth/logout/").status_code == 204
+    printing(agent)
+    for viewer in leaving:
+        assert viewer.closed_with() == 1008
+    staying.until(is_printing)
+    staying.close()
+    again.close()
+
+
+def test_a_deleted_key_and_a_replaced_token_see_nothing_more(owner: Owner, printer: dict[str, Any]) -> None:
+    keys = [owner.http.post("/api/v1/api_keys/", json={"name": name}).json() for name in ("a", "b")]
+    path = f"/ws/web/{printer['id']}/"
+    first, second = (Socket(owner.server.sockets + path, {"X-API-KEY": key["key"]}) for key in keys)
+    by_token = Socket(f"{owner.server.sockets}/ws/token/web/{printer['auth_token']}/")
+    by_token.receive()
+    owner.http.delete(f"/api/v1/api_keys/{keys[0]['id']}/")
+    assert first.closed_with() == 1008
+    code = owner.http.get(f"/api/v1/onetimeverificationcodes/?printer_id={printer['id']}").json()["code"]
+    owner.http.post(f"/api/v1/octo/verify/?code={code}")
+    assert by_token.closed_with() == 1008
+    owner.http.patch(path.replace("/ws/web", "/api/v1/printers"), json={"name": "Still here"})
+    second.until(lambda frame: frame["name"] == "Still here")
+    second.close()
+
+
+def test_who_is_locked_out_while_coming_in_stays_out(owner: Owner, printer: dict[str, Any]) -> None:
+    """The session ends between the first check and the moment from which the socket can be found."""
+    hub = owner.server.hub
+    attach = hub.attach_web
+
+    def late(peer: Any, printers: Any) -> None:
+        hub.attach_web = attach
+        session = owner.http.cookies["tsd_sessionid"]
+        owner.server.app.state.context.accounts.log_out(session)
+        attach(peer, printers)
+
+    hub.attach_web = late
+    viewer = owner.viewer(f"/ws/web/{printer['id']}/")
+    with pytest.raises(ConnectionClosed):
+        viewer.receive()
+    assert viewer.closed_with() == 1008
+
+
 def test_settings_are_stored_and_merged(owner: Owner, printer: dict[str, Any], agent: Socket) -> None:
     agent.send({"settings": {"agent": {"name": "moonraker_obico", "version": "3.0.0"}, "installed_plugins": ["a"]}})
     agent.send({"settings": {"webcams": [{"name": "front", "is_primary_camera": True, "rotation": 90}]}})
@@ -243,14 +310,15 @@ def answering(owner: Owner, printer: dict[str, Any], action: str) -> tuple[threa
 @pytest.mark.parametrize(
     ("states", "succeeded", "agent_says"),
     [
-        ([("accepted", None), ("done", None)], True, {"state": "done", "error": None}),
-        ([("rejected", "not printing")], False, {"state": "rejected", "error": "not printing"}),
-        ([("accepted", None), ("failed", "jammed")], False, {"state": "failed", "error": "jammed"}),
+        (["accepted", "done"], True, {"state": "done", "error": None, "text": "paused; retracted 6.5 mm"}),
+        (["accepted", "done"], True, {"state": "done", "error": None, "text": None}),
+        (["rejected"], False, {"state": "rejected", "error": "not printing", "text": None}),
+        (["accepted", "failed"], False, {"state": "failed", "error": "jammed", "text": None}),
     ],
 )
 def test_what_became_of_a_command(
     owner: Owner, printer: dict[str, Any], agent: Socket,
-    states: list[tuple[str, str | None]], succeeded: bool, agent_says: dict[str, Any],
+    states: list[str], succeeded: bool, agent_says: dict[str, Any],
 ) -> None:  # fmt: skip
     printing(agent)
     wait_until(lambda: owner.printer(printer["id"])["current_print"] is not None)
@@ -258,12 +326,13 @@ def test_what_became_of_a_command(
     (command,) = agent.until(lambda frame: "commands" in frame)["commands"]
     assert command["args"] == {"retract": 6.5, "lift_z": 2.5, "tools_off": True}
     assert (command["cmd"], command["initiator"]) == ("pause", "web")
-    for state, error in states:
-        agent.send({"command_ack": {"id": command["id"], "state": state, "error": error}})
+    for state in states[:-1]:
+        agent.send({"command_ack": {"id": command["id"], "state": state, "error": None}})
+    agent.send({"command_ack": {"id": command["id"], **agent_says}})
     thread.join(10)
     assert (answers[0]["succeeded"], answers[0]["agent"]) == (succeeded, agent_says)
     last = owner.printer(printer["id"])["last_command"]
-    assert (last["id"], last["state"]) == (command["id"], states[-1][0])
+    assert {key: last[key] for key in ("id", *agent_says)} == {"id": command["id"], **agent_says}
 
 
 def test_a_slow_agent_is_still_heard_after_the_answer(owner: Owner, printer: dict[str, Any], agent: Socket) -> None:

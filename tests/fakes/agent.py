@@ -241,10 +241,13 @@ class FakeAgent:
         message["settings"] = {"agent": {"name": self.name, "version": self.version}, "webcams": [], **(settings or {})}
         self.send(message)
 
-    def ack(self, command: Mapping[str, Any], state: str, error: str | None = None) -> None:
-        """Tell what became of a command (extensions.md, command_ack)."""
+    def ack(
+        self, command: Mapping[str, Any], state: str, error: str | None = None, text: str | None = None
+    ) -> None:
+        """Tell what became of a command (extensions.md, command_ack); `text`: what was really done."""
+        more = {} if text is None else {"text": text}
         with suppress(ConnectionClosed):
-            self.send({"command_ack": {"id": command["id"], "state": state, "error": error}})
+            self.send({"command_ack": {"id": command["id"], "state": state, "error": error, **more}})
 
     # -- what came from the server
 

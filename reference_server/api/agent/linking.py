@@ -10,6 +10,7 @@ from reference_server.api.auth import Services
 from reference_server.api.bodies import json_object
 from reference_server.api.context import caller_address
 from reference_server.api.responses import Json
+from reference_server.realtime.web_socket import printer_credential
 from reference_server.services.errors import Invalid
 from reference_server.services.throttle import address_key
 
@@ -38,6 +39,7 @@ async def verify(request: Request, context: Services) -> Response:
     printer_id = linked.record.printer.id
     if linked.relinked:
         context.hub.drop_agent(printer_id, "the printer was linked anew: the token has changed")
+        context.hub.revoke(printer_credential(printer_id), "the printer was linked anew: the token has changed")
         live = context.hub.update(linked.record)
     else:
         live = context.hub.live.put(linked.record)

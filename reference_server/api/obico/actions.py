@@ -51,7 +51,9 @@ async def _command(
     if reason is None and verdict is not None:
         record, _ = await run_in_threadpool(context.printers.acknowledge, caller.user, printer_id, verdict)
         context.hub.update(record)
-    agent = {"state": outcome.state.value, "error": outcome.error} if outcome and outcome.state in _TOLD else None
+    agent = None
+    if outcome is not None and outcome.state in _TOLD:
+        agent = {"state": outcome.state.value, "error": outcome.error, "text": outcome.text}
     return Json({
         "succeeded": reason is None,
         "printer": await shown(request, context, live.record),

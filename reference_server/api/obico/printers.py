@@ -13,6 +13,7 @@ from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
 from reference_server.api.responses import Json, empty
+from reference_server.realtime.web_socket import printer_credential
 from reference_server.services.model import PrinterRecord
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
@@ -90,5 +91,6 @@ async def archive_printer(printer_id: Id, request: Request, context: Services, c
     context.hub.update(record)
     if archived:
         context.hub.drop_agent(printer_id, "the printer was archived")
+        context.hub.revoke(printer_credential(printer_id), "the printer was archived")
     await announce(context, caller.user.id)
     return empty(204)

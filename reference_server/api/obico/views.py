@@ -89,6 +89,7 @@ class Views:
             "not_watching_reason": not_watching_reason(record, status),
             "should_watch": should_watch(record),
             "agent_connected": live.agent_connected if live is not None else False,
+            "online_since": time(live.online_since) if live is not None else None,
             "last_seen_at": time(live.last_seen_at) if live is not None else None,
             "pic": self._pic(primary) if primary is not None else None,
             "cameras": [self._camera(picture) for picture in live.pictures.values()] if live is not None else [],
@@ -123,6 +124,7 @@ class Views:
             "cmd": outcome.name.value,
             "state": outcome.state.value,
             "error": outcome.error,
+            "text": outcome.text,
             "initiator": outcome.initiator,
             "at": time(outcome.at),
         }

@@ -114,13 +114,18 @@ class Socket:
 class Owner:
     """Somebody logged in on a live server, with its sockets."""
 
-    def __init__(self, server: LiveServer, name: str = "ada") -> None:
-        self.server = server
+    def __init__(self, server: LiveServer, name: str = "ada", *, known: bool = False) -> None:
+        self.server, self.name = server, name
         self.http = httpx.Client(base_url=server.base, timeout=PATIENCE)
-        accounts = server.app.state.context.accounts
-        accounts.create_user(name, PASSWORD)
+        if not known:
+            server.app.state.context.accounts.create_user(name, PASSWORD)
         found = self.http.post("/api/v1/auth/login/", json={"name": name, "password": PASSWORD})
         self.http.headers["X-CSRFToken"] = found.json()["csrf_token"]
+
+    @classmethod
+    def of(cls, other: Owner) -> Owner:
+        """The same person, logged in once more."""
+        return cls(other.server, other.name, known=True)
 
     def link(self) -> dict[str, Any]:
         code = self.http.get("/api/v1/onetimeverificationcodes/").json()["code"]

@@ -17,6 +17,7 @@ from reference_server.realtime.connections import AGENT_QUEUE, RELAY_QUEUE, Agen
 from reference_server.realtime.hub import Hub
 from reference_server.realtime.peers import AgentPeer, WebPeer
 from reference_server.realtime.rate import hold_back
+from reference_server.services.commands import CommandLog, CommandOutcome
 from reference_server.services.live import STATUS_LIFE, LivePrinter, LivePrinters
 from reference_server.services.model import Print, Printer, PrinterRecord
 from tests.unit.reference_server.support import run
@@ -232,6 +233,43 @@ def test_a_full_outbox_is_no_agent() -> None:
         assert live.commands.last.state.value == "unknown"
 
     run(journey)
+
+
+def told(states: str) -> list[str]:
+    """What `last` shows after each step; each step is `<command><state letter>`, a new command begins with s."""
+    log, seen = CommandLog(), []
+    letters = {"a": AckState.ACCEPTED, "d": AckState.DONE, "f": AckState.FAILED, "r": AckState.REJECTED}
+    for step in states.split():
+        name, letter = step[0], step[1]
+        if letter == "s":
+            log.add(CommandOutcome(name, CommandName.PAUSE, "web", NOW, attended=True))
+        elif letter == "l":
+            log.leave(name)
+        elif letter == "g":
+            log.give_up(name)
+        else:
+            log.apply(CommandAck(name, letters[letter]))
+        assert log.last is not None
+        seen.append(f"{log.last.id} {log.last.state.value}")
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"),
+    [
+        ("As Ar", "A sent, A rejected"),  # the only one there is
+        ("As Aa Bs Br Ad", "A sent, A accepted, A accepted, A accepted, A done"),
+        ("As Ad Bs Br", "A sent, A done, A done, A done"),
+        ("As Ad Bs Ba Bd", "A sent, A done, A done, B accepted, B done"),
+        ("As Ad Bs Bl Br", "A sent, A done, A done, B sent, B rejected"),  # its caller was gone by then
+        ("As Aa Bs Bl Br Ad", "A sent, A accepted, A accepted, B sent, B rejected, A done"),
+        ("As Aa Bs Ba Af Bd", "A sent, A accepted, A accepted, B accepted, B accepted, B done"),  # a cancel cuts it off
+        ("As Aa Bs Af Br", "A sent, A accepted, A accepted, A failed, A failed"),
+        ("As Ag Bs Bg", "A sent, A unknown, A unknown, B unknown"),
+    ],
+)
+def test_a_refused_command_hides_none_that_had_an_effect(steps: str, shown: str) -> None:
+    assert ", ".join(told(steps)) == shown
 
 
 def test_the_final_word_ends_the_wait_and_strangers_do_not() -> None:

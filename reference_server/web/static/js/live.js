@@ -161,7 +161,9 @@ const actions = {
     }
     // The socket may have told the end of it already.
     const now = store.entry(id)?.outcome;
-    if (now === sending || (outcome.final && now && !now.final)) tell(id, { ...outcome, command: name });
+    const mine = now === sending || (now && !now.final);
+    // A refusal comes to nobody else: last_command shows what goes on at the printer meanwhile.
+    if (now === sending || (outcome.final && mine) || outcome.tone === "bad") tell(id, { ...outcome, command: name });
   },
 
   async settings(id) {

@@ -90,7 +90,14 @@ export function reached(command, kind) {
   return kind === "ready";
 }
 
-/** What the agent said ({state, error, text?} of docs/server-api.md) in a sentence. */
+/** "Paused; retracted 6.5 mm, …": the agent's own sentence, which begins with the outcome already, or ours before it. */
+function done(command, words) {
+  if (words === null) return `${DONE[command]}.`;
+  const begins = words.toLowerCase().startsWith(DONE[command].toLowerCase());
+  return begins ? words.charAt(0).toUpperCase() + words.slice(1) : `${DONE[command]}; ${words}`;
+}
+
+/** What the agent said ({state, error, text} of docs/server-api.md) in a sentence. */
 export function outcomeOf(command, agent) {
   const words = text(agent?.error) ?? text(agent?.text);
   switch (agent?.state) {
@@ -98,7 +105,7 @@ export function outcomeOf(command, agent) {
       // It may take minutes: a pause waits behind the line that heats.
       return { tone: "busy", text: `${VERBS[command]}: accepted by the printer. Waiting until ${WORKING[command]}.` };
     case "done":
-      return { tone: "go", text: words ? `${DONE[command]}: ${words}` : `${DONE[command]}.`, final: true };
+      return { tone: "go", text: done(command, words), final: true };
     case "failed":
       return { tone: "bad", text: `${VERBS[command]} failed. The printer says: ${words ?? "nothing more."}`, final: true };
     case "rejected":
