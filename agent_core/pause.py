@@ -30,6 +30,15 @@ def is_bed(heater: str) -> bool:
     return heater in _BEDS
 
 
+def is_tool(heater: str) -> bool:
+    return heater.startswith(("tool", "extruder"))
+
+
+def heater_shown(heater: str) -> str:
+    """`chamber` for Klipper's `heater_generic chamber`, as its G-code and its users name it."""
+    return heater.rsplit(maxsplit=1)[-1]
+
+
 def number(value: float) -> str:
     """As printers want it: `6.5`, `200`, never `6.500000`, an exponent or `-0`; five decimals at most."""
     text = f"{value:.5f}".rstrip("0").rstrip(".")
@@ -89,7 +98,7 @@ class Machine:
     tool: str
     """The active tool by the host's own name: `extruder`, `tool0`."""
     targets: Mapping[str, float] = field(default_factory=dict)
-    """Of tools and beds, by the host's names; 0 is off."""
+    """Of tools, beds and other heaters, by the host's names; 0 is off."""
     temperatures: Mapping[str, float] = field(default_factory=dict)
     can_extrude: bool = False
     min_extrude: float = MIN_EXTRUDE_TEMP
@@ -120,7 +129,7 @@ def plan_pause(machine: Machine, settings: PauseSettings) -> PausePlan:
     off = tuple(
         name
         for name, target in sorted(machine.targets.items())
-        if target > 0 and (settings.bed_off if is_bed(name) else settings.tools_off)
+        if target > 0 and ((is_bed(name) and settings.bed_off) or (is_tool(name) and settings.tools_off))
     )
     return PausePlan(retract, lift, off, notes)
 
@@ -171,7 +180,7 @@ def told_pause(plan: PausePlan, refused: Mapping[str, str]) -> str:
     if "lift" not in refused:
         parts += [plan.notes.get("lift") or f"lifted {number(plan.lift)} mm"] if _says(plan, "lift") else []
     if plan.heaters_off and "heaters" not in refused:
-        parts.append(f"{' and '.join(plan.heaters_off)} off")
+        parts.append(f"{' and '.join(map(heater_shown, plan.heaters_off))} off")
     parts += refused.values()
     return "; ".join(parts)
 
@@ -216,7 +225,10 @@ def plan_resume(record: PauseRecord, machine: Machine, *, e_now: float | None = 
             wait[name] = now  # somebody set it meanwhile, or it was never switched off: his value counts
         elif kept > 0:
             heat[name] = wait[name] = kept
-    if retracted >= _LEAST:
+    # A chamber may never have reached its target, nor did the print wait for it.
+    wait = {name: target for name, target in wait.items() if is_bed(name) or is_tool(name)}
+    if retracted >= _LEAST or record.tool in record.heaters_off:
+        # Also where somebody has set the nozzle so low that the print would be lost at its first move.
         tool = record.tool
         target = heat.get(tool, machine.targets.get(tool, 0.0))
         if target < machine.min_extrude <= record.extrude_target:
@@ -252,7 +264,10 @@ def is_hot(wait: Mapping[str, float], temperatures: Mapping[str, float]) -> bool
 def told_resume(plan: ResumePlan, *, pushed: bool = True, extra: Iterable[str] = ()) -> str:
     parts = ["resumed"]
     if plan.heat:
-        parts.append(" and ".join(f"{name} back at {number(target)} °C" for name, target in sorted(plan.heat.items())))
+        back = sorted(
+            (heater_shown(name), "back" if name in plan.wait else "set back", to) for name, to in plan.heat.items()
+        )
+        parts.append(" and ".join(f"{name} {how} at {number(target)} °C" for name, how, target in back))
     if pushed and plan.unretract >= _LEAST:
         parts.append(f"pushed back {number(plan.unretract)} mm")
     return "; ".join([*parts, *plan.notes, *extra])

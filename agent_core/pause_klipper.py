@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent_core.pause import MIN_EXTRUDE_TEMP, Machine, number
+from agent_core.pause import MIN_EXTRUDE_TEMP, Machine, heater_shown, number
 
 STATE_NAME = "obico_agent"
 """Of our SAVE_GCODE_STATE; PAUSE_STATE is Klipper's own."""
 PROLONGED_IDLE = 24 * 3600.0
-"""s; a pause of ours is not ended by idle_timeout earlier. Renewed while the agent lives; should it die, this is when
-Klipper switches everything off."""
+"""s; a pause of ours whose heaters are off is not ended by idle_timeout earlier. Renewed while the agent lives."""
+WARM_MARGIN = 900.0
+"""s beyond the user's own idle_timeout while a heater is on: time enough for us to switch it off and keep the motors
+on; should the agent be dead, Klipper switches everything off then."""
 _RETRACT_SPEED = 1800  # mm/min, as measured in case R1
 _LIFT_SPEED = 600
 
@@ -87,10 +89,10 @@ def unhomed(objects: Objects) -> bool:
 
 
 def heaters(objects: Objects) -> list[str]:
-    """Names of the extruders and of the bed."""
+    """Names of the extruders, of the bed and of any other heater (`heater_generic chamber`)."""
     return sorted(
         name for name in objects if name == "heater_bed" or (name.startswith("extruder") and name[8:].isdigit())
-        or name == "extruder"
+        or name == "extruder" or name.startswith("heater_generic ")
     )  # fmt: skip
 
 
@@ -180,7 +182,9 @@ def lift(height: float) -> str:
 
 def set_heaters(wanted: Mapping[str, float]) -> str:
     """Returns at once, unlike M109: the temperature is watched in the status."""
-    return "\n".join(f"SET_HEATER_TEMPERATURE HEATER={name} TARGET={number(to)}" for name, to in sorted(wanted.items()))
+    return "\n".join(
+        f"SET_HEATER_TEMPERATURE HEATER={heater_shown(name)} TARGET={number(to)}" for name, to in sorted(wanted.items())
+    )
 
 
 def heaters_off(names: Iterable[str]) -> str:

@@ -22,7 +22,9 @@ class Step(Enum):
     UNDONE = "undone"
 
 
-_HEATER = re.compile(r"[a-z_]+[0-9]*")  # names go into G-code: a damaged record must not bring lines of its own
+_HEATER = re.compile(
+    r"[^\s;#\"'=*]{1,80}( [^\s;#\"'=*]{1,80})*"
+)  # names go into G-code: a damaged record must not bring lines of its own
 _MAX_HEATERS = 32  # more is no printer; also the bound of what a damaged record can make us send
 
 
@@ -58,6 +60,7 @@ class PauseRecord:
     warm_since: float = 0.0
     """From when the user's own idle_timeout counts for heaters that are still on."""
     cooled: bool = False
+    """Whether every heater was off when last looked; the user's idle_timeout begins anew when one goes on."""
     homing_alerted: bool = False
     e_value: float = 0.0
     """OctoPrint: the number after E that retracts `retract` mm at `flow` percent."""

@@ -9,6 +9,7 @@ from agent_core.pause_klipper import Objects
 from agent_core.pause_record import PauseRecord
 
 RENEW_AFTER = klipper.PROLONGED_IDLE / 2
+_CLOCK_SLACK = 60.0  # s by which a clock may be put right without being noticed here
 
 
 class Turn(Enum):
@@ -20,6 +21,10 @@ class Turn(Enum):
     HOMING_LOST = "homing lost"
     COOL = "cool"
     """The user's own idle_timeout has passed: the heaters that are still on go off."""
+    COOLED = "cooled"
+    """All heaters are off now: the pause may last."""
+    WARMED = "warmed"
+    """Somebody has switched a heater on: the user's own idle_timeout counts from now."""
     RENEW_IDLE = "renew idle"
 
 
@@ -38,6 +43,11 @@ def turn(record: PauseRecord, objects: Objects, *, now: float, ts: int | None = 
         return Turn.HOMING_LOST
     if record.idle_timeout is None:
         return None
-    if not record.cooled and now - record.warm_since > record.idle_timeout and klipper.targets(objects):
+    hot = bool(klipper.targets(objects))
+    if hot is record.cooled:
+        return Turn.WARMED if hot else Turn.COOLED
+    warm = now - record.warm_since
+    # Where the clock was set back nobody knows for how long it has been hot; off is safe.
+    if hot and (warm > record.idle_timeout or warm < -_CLOCK_SLACK):
         return Turn.COOL
-    return Turn.RENEW_IDLE if now - record.idle_set_at > RENEW_AFTER else None
+    return Turn.RENEW_IDLE if abs(now - record.idle_set_at) > RENEW_AFTER else None

@@ -20,7 +20,8 @@ OBJECTS: Mapping[str, Sequence[str] | None] = {
     "idle_timeout": None,
     "heater_bed": ("temperature", "target"),
 }
-"""The least that the subscription must hold; also each `extruder*` with temperature, target, can_extrude."""
+"""The least that the subscription must hold; also each `extruder*` with temperature, target, can_extrude, and each
+`heater_generic *` with temperature, target."""
 
 
 class Abandoned(CommandFailed):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agent_core import pause_klipper as klipper
 from agent_core.errors import CommandFailed, Unreachable
 from agent_core.model import AlertRaised
-from agent_core.pause import number, plan_resume
+from agent_core.pause import heater_shown, number, plan_resume
 from agent_core.pause_record import PauseRecord, Step
 from agent_core.pause_watch import Turn, turn
 from agent_core.ports import Clock, Interrupt
@@ -65,9 +65,15 @@ class Attendant:
                 self._homing_lost(record)
             elif what is Turn.COOL:
                 self._cool(record, objects)
+            elif what is Turn.COOLED:
+                self._steps.note(record.but(cooled=True))
+                self._steps.prolong_idle(record.idle_timeout, self._interrupt, hot=False)
+            elif what is Turn.WARMED:
+                self._steps.note(record.but(cooled=False, warm_since=self._clock.now()))
+                self._steps.prolong_idle(record.idle_timeout, self._interrupt, hot=True)
             elif what is Turn.RENEW_IDLE:
                 # Tried once in RENEW_AFTER, whatever comes of it.
-                self._steps.prolong_idle(record.idle_timeout, self._interrupt)
+                self._steps.prolong_idle(record.idle_timeout, self._interrupt, hot=not record.cooled)
         except Abandoned:
             _log.info("pause: gave way to a command (%s)", self._interrupt.reason)
         except (CommandFailed, Unreachable, CannotKeep) as error:
@@ -84,9 +90,9 @@ class Attendant:
             )
             self._steps.forget()
         elif record is not None and what is Turn.COOL:
-            self._steps.note(record.but(cooled=True))
+            self._steps.note(record.but(warm_since=self._clock.now()))  # tried again when it has passed once more
             self._say("Heaters still on in a pause", f"They could not be switched off: {words}.", "ERROR")
-        elif record is not None and what is Turn.RENEW_IDLE:
+        elif record is not None and what in (Turn.RENEW_IDLE, Turn.COOLED, Turn.WARMED):
             self._steps.note(record.but(idle_set_at=self._clock.now()))
             _log.warning("idle_timeout could not be prolonged (%s): Klipper may end the pause", words)
 
@@ -101,11 +107,14 @@ class Attendant:
 
     def _cool(self, record: PauseRecord, objects: Objects) -> None:
         on = klipper.targets(objects)
-        self._steps.note(record.but(cooled=True, targets={**record.targets, **on}))
+        # What was off already comes back to what the print had, not to what somebody set in the pause.
+        kept = {name: target for name, target in on.items() if name not in record.heaters_off}
+        self._steps.note(record.but(targets={**record.targets, **kept}))
         self._steps.heaters_off(sorted(on), self._interrupt)
+        shown = " and ".join(map(heater_shown, sorted(on)))
         self._say(
             "Heaters off in a long pause",
-            f"The print has been paused for longer than idle_timeout: {' and '.join(sorted(on))} switched off. "
+            f"The print has been paused for longer than idle_timeout: {shown} switched off. "
             "The motors stay on; resuming heats up again first.",
             "INFO",
         )
@@ -128,7 +137,9 @@ class Attendant:
                 f"{number(plan.unretract)} mm of filament are still retracted, and the nozzle is too cold to push"
             )
         if worries or plan.heat:
-            heated = [f"{name} set back to {number(target)} °C" for name, target in sorted(plan.heat.items())]
+            heated = [
+                f"{heater_shown(name)} set back to {number(target)} °C" for name, target in sorted(plan.heat.items())
+            ]
             self._say(
                 "Paused print resumed elsewhere",
                 f"Somebody resumed the print that was paused from here: {'; '.join([*heated, *worries])}. Check it.",

@@ -177,10 +177,15 @@ class PauseSteps:
         if wanted:
             self.script(klipper.set_heaters(wanted), interrupt, timeout=timeout)
 
-    def prolong_idle(self, own: float | None, interrupt: Interrupt) -> None:
-        """`own`: the user's idle_timeout in s. Left alone where it is unknown or long enough anyway."""
+    def prolong_idle(self, own: float | None, interrupt: Interrupt, *, hot: bool) -> None:
+        """`own`: the user's idle_timeout in s. Left alone where it is unknown or long enough anyway. `hot`: whether a
+        heater is on; then it is held off only until we have switched that off, lest it stay on should we die.
+        """
         record, now = self._held(), self._clock.now()
-        seconds = klipper.PROLONGED_IDLE + float(max(0, int(now - record.at)))
+        lasts = (
+            klipper.PROLONGED_IDLE if own is None or not hot else min(own + klipper.WARM_MARGIN, klipper.PROLONGED_IDLE)
+        )
+        seconds = lasts + float(max(0, int(now - record.at)))
         if own is None or own >= seconds:
             return
         prolonged = record.but(idle_timeout=own, idle_prolonged=seconds, idle_set_at=now)

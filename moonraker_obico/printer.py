@@ -211,7 +211,8 @@ class KlipperPrinter:
             todo.append(("lift", "not lifted", lambda: steps.lift(plan.lift, interrupt)))
         if plan.heaters_off:
             todo.append(("heaters", "heaters left on", lambda: steps.heaters_off(plan.heaters_off, interrupt)))
-        todo.append(("idle", "idle_timeout not prolonged", lambda: steps.prolong_idle(own_idle, interrupt)))
+        hot = bool(klipper.targets(facts).keys() - set(plan.heaters_off))
+        todo.append(("idle", "idle_timeout not prolonged", lambda: steps.prolong_idle(own_idle, interrupt, hot=hot)))
         for name, words, do in todo:
             why = _refusal(do, interrupt)
             if why is not None:
@@ -296,7 +297,9 @@ class KlipperPrinter:
         record = self._steps.record
         if record is not None and record.idle_timeout is None and klipper.is_paused(self._api.objects()):
             with suppress(CommandFailed, Unreachable, CannotKeep):
-                self._steps.prolong_idle(self._own_idle(self._api.objects()), interrupt)
+                objects = self._api.objects()
+                hot = bool(klipper.targets(objects))
+                self._steps.prolong_idle(self._own_idle(objects), interrupt, hot=hot)
 
     # --- all three
 

@@ -17,3 +17,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self._now += seconds
         self._monotonic += seconds
+
+    def set_back(self, seconds: float) -> None:
+        """The time of day is put right; monotonic time runs on."""
+        self._now -= seconds

@@ -81,7 +81,8 @@ class KlipperMachine:
         elif name == "RESTORE_GCODE_STATE":
             self._restore(named["NAME"], move=named.get("MOVE") == "1")
         elif name == "SET_HEATER_TEMPERATURE":
-            self.heaters[named["HEATER"]] = float(named["TARGET"])
+            known = {name.split()[-1]: name for name in self.heaters}
+            self.heaters[known.get(named["HEATER"], named["HEATER"])] = float(named["TARGET"])
         elif name == "SET_IDLE_TIMEOUT":
             self.idle_timeout = float(named["TIMEOUT"])
         elif name == "CLEAR_PAUSE":

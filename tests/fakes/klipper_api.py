@@ -213,6 +213,6 @@ class FakeKlipper:
             status["idle_timeout"]["idle_timeout"] = at.idle_timeout
         for name, target in at.heaters.items():
             status[name] = {"temperature": self.temperatures[name], "target": target}
-            if name != "heater_bed":
+            if name.startswith("extruder"):
                 status[name]["can_extrude"] = self.temperatures[name] >= 170
         return copy.deepcopy(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -92,6 +93,8 @@ def test_only_heaters_that_are_on_and_wished_go_off() -> None:
     assert plan_pause(machine, PauseSettings(tools_off=True)).heaters_off == ("tool1", "tool2")
     assert plan_pause(machine, PauseSettings(bed_off=True)).heaters_off == ("bed",)
     assert plan_pause(machine, PauseSettings()).heaters_off == ()
+    assert plan_pause(Machine("extruder", {"heater_generic chamber": 60.0}), PauseSettings(tools_off=True, bed_off=True)
+                      ).heaters_off == ()  # fmt: skip
     assert is_bed("heater_bed")
     assert not is_bed("extruder")
 
@@ -227,12 +230,30 @@ def test_promise_8_the_record_survives_as_it_was() -> None:
     [
         {"filename": 5}, {"tool": "extruder\nM112"}, {"retract": -1}, {"retract": 1e9}, {"retract": math.nan},
         {"retract": "6.5"}, {"retract_step": "maybe"}, {"heaters_off": "extruder"}, {"heaters_off": ["a"] * 33},
-        {"targets": []}, {"targets": {"extruder": 9999}}, {"targets": {"x y": 1}}, {"modes": ["M112"]},
+        {"targets": []}, {"targets": {"extruder": 9999}}, {"targets": {"x;M112": 1}}, {"modes": ["M112"]},
         {"cooled": 1}, {"ts": True}, {"flow": 0}, {"at": None}, {"e_before": "x"},
     ],
 )  # fmt: skip
 def test_promise_8_a_damaged_record_is_none(damage: dict[str, Any]) -> None:
     assert PauseRecord.from_json({**record().to_json(), **damage}) is None
+
+
+def test_promise_8_a_heater_name_may_have_a_space_as_klippers_own() -> None:
+    kept = record(heaters_off=("heater_generic Chamber-2",), targets={"heater_generic Chamber-2": 60.0})
+    assert PauseRecord.from_json(json.loads(json.dumps(kept.to_json()))) == kept
+
+
+def test_promise_5_a_nozzle_that_was_set_too_low_in_the_pause_is_heated_to_print() -> None:
+    nothing_retracted = record(retract_step=Step.NONE)
+    low = Machine("extruder", {"extruder": 120.0}, {"extruder": 120.0})
+    assert plan_resume(nothing_retracted, low).heat == {"extruder": 200.0}
+
+
+def test_a_chamber_is_set_back_but_not_waited_for() -> None:
+    chamber = record(heaters_off=("heater_generic chamber",), targets={"heater_generic chamber": 60.0})
+    plan = plan_resume(chamber.but(retract_step=Step.NONE), HOT)
+    assert (plan.heat, plan.wait) == ({"heater_generic chamber": 60.0}, {})
+    assert told_resume(plan) == "resumed; chamber set back at 60 °C"
 
 
 def test_promise_8_a_record_that_is_no_object_or_incomplete_is_none() -> None:

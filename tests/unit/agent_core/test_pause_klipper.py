@@ -110,6 +110,9 @@ RECORD = PauseRecord(
 )  # fmt: skip
 
 
+COLD = status(extruder={"target": 0}, extruder1={"target": 0}, heater_bed={"target": 0})
+
+
 @pytest.mark.parametrize(
     ("objects", "now", "expected"),
     [
@@ -123,8 +126,8 @@ RECORD = PauseRecord(
         (status(print_stats={"total_duration": 5.0, "state": "printing"}), 1001.0, Turn.OVER),
         (status(toolhead={"homed_axes": ""}), 1001.0, Turn.HOMING_LOST),
         (PAUSED, 1601.0, Turn.COOL),
-        (status(extruder={"target": 0}, extruder1={"target": 0}), 1601.0, None),
-        (status(extruder={"target": 0}, extruder1={"target": 0}), 1001.0 + RENEW_AFTER, Turn.RENEW_IDLE),
+        (PAUSED, 1000.0 - 120.0, Turn.COOL),  # the clock was set back
+        (COLD, 1601.0, Turn.COOLED),
     ],
 )
 def test_promise_9_what_a_pause_needs_while_it_lasts(objects: Any, now: float, expected: Turn | None) -> None:
@@ -133,7 +136,12 @@ def test_promise_9_what_a_pause_needs_while_it_lasts(objects: Any, now: float, e
 
 def test_promise_9_without_an_idle_timeout_of_ours_nothing_is_due() -> None:
     assert turn(RECORD.but(idle_timeout=None), PAUSED, now=1e9) is None
-    assert turn(RECORD.but(cooled=True), PAUSED, now=1601.0) is None
+    cooled = RECORD.but(cooled=True)
+    assert turn(cooled, COLD, now=1601.0) is None
+    assert turn(cooled, COLD, now=1001.0 + RENEW_AFTER) is Turn.RENEW_IDLE
+    assert turn(cooled, COLD, now=999.0 - RENEW_AFTER) is Turn.RENEW_IDLE
+    assert turn(cooled, PAUSED, now=1601.0) is Turn.WARMED
+    assert turn(cooled, {**COLD, "heater_generic chamber": {"target": 60.0}}, now=1601.0) is Turn.WARMED
     lost = status(toolhead={"homed_axes": "z"})
     assert turn(RECORD.but(homing_alerted=True), lost, now=1001.0) is None
     assert turn(RECORD, PAUSED, now=1001.0, ts=5) is None

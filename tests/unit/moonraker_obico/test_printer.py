@@ -59,6 +59,12 @@ class Bench:
         while self.tasks:
             self.tasks.pop(0)()
 
+    def watch(self) -> None:
+        """A few status updates, and what the watch makes of them."""
+        for _ in range(4):
+            self.klipper.tick()
+            self.run_tasks()
+
     def pause(self, wish: PauseSettings = WISH) -> str:
         return self.printer.pause(wish, self.interrupt)
 
@@ -294,7 +300,7 @@ def test_promise_5_cold_is_safe(bench: Bench) -> None:
     bench.klipper.publish()
     said = bench.pause(PauseSettings(6.5, 2.5))
     assert said == "paused; not retracted: the nozzle is too cold; lifted 2.5 mm"
-    assert bench.klipper.scripts() == ["printer.print.pause", LIFT, IDLE]
+    assert bench.klipper.scripts() == ["printer.print.pause", LIFT, "SET_IDLE_TIMEOUT TIMEOUT=2700"]
 
 
 def test_promise_5_a_lift_is_clamped_and_an_unhomed_one_left_out(bench: Bench) -> None:
@@ -594,10 +600,60 @@ def test_promise_8_a_full_disk_at_the_resume_does_not_hold_the_print(bench: Benc
 
 
 def test_promise_9_idle_timeout_is_prolonged_and_put_back(bench: Bench) -> None:
-    bench.pause(PauseSettings())
+    bench.pause()
     assert bench.klipper.machine.idle_timeout == 86400.0
     bench.resume()
     assert bench.klipper.machine.idle_timeout == 1800.0
+
+
+def test_promise_9_heaters_that_are_on_do_not_stay_on_for_a_day_should_the_agent_die(bench: Bench) -> None:
+    bench.pause(PauseSettings())
+    assert bench.klipper.machine.idle_timeout == 1800.0 + 900.0
+    bench.clock.advance(1801)
+    bench.watch()
+    assert not any(bench.klipper.machine.heaters.values())
+    assert bench.klipper.machine.idle_timeout >= 86400.0  # cold now: the motors may hold for as long as it takes
+
+
+def test_promise_9_a_heater_that_somebody_switches_on_in_a_long_pause_gets_its_own_time(bench: Bench) -> None:
+    bench.pause()
+    bench.watch()
+    bench.clock.advance(3 * 3600)
+    bench.klipper.machine.heaters["extruder"] = 120.0
+    bench.watch()
+    assert bench.klipper.machine.heaters["extruder"] == 120.0  # he has just set it
+    bench.clock.advance(1801)
+    bench.watch()
+    assert bench.klipper.machine.heaters["extruder"] == 0.0
+    bench.klipper.machine.heaters["extruder"] = 90.0  # and once more
+    bench.watch()
+    bench.clock.advance(1801)
+    bench.watch()
+    assert bench.klipper.machine.heaters["extruder"] == 0.0
+    bench.resume()
+    assert bench.klipper.machine.heaters == {"extruder": 200.0, "heater_bed": 60.0}
+
+
+def test_promise_9_a_chamber_does_not_stay_on_in_a_long_pause(bench: Bench) -> None:
+    bench.klipper.machine.heaters["heater_generic chamber"] = 60.0
+    bench.klipper.temperatures["heater_generic chamber"] = 41.0  # it never reaches its target
+    bench.klipper.publish()
+    assert bench.pause().endswith("extruder and heater_bed off")
+    assert bench.klipper.machine.heaters["heater_generic chamber"] == 60.0  # nobody asked for that
+    bench.clock.advance(1801)
+    bench.watch()
+    assert bench.klipper.machine.heaters["heater_generic chamber"] == 0.0
+    assert "chamber switched off" in bench.alerts[0].text
+    bench.start()
+    assert "chamber set back at 60 °C" in bench.resume()
+    assert bench.klipper.machine.heaters["heater_generic chamber"] == 60.0
+
+
+def test_promise_9_a_clock_that_is_set_back_leaves_no_heater_on(bench: Bench) -> None:
+    bench.pause(PauseSettings())
+    bench.clock.set_back(14 * 86400.0)
+    bench.watch()
+    assert not any(bench.klipper.machine.heaters.values())
 
 
 def test_promise_9_somebody_elses_idle_timeout_is_left_alone(bench: Bench) -> None:
@@ -624,6 +680,7 @@ def test_promise_9_the_users_own_time_out_still_switches_the_heaters_off(bench: 
     assert bench.klipper.machine.heaters == {"extruder": 0.0, "heater_bed": 0.0}
     assert bench.klipper.machine.homed == "xyz"
     assert [alert.event_class for alert in bench.alerts] == ["INFO"]
+    bench.watch()
     bench.klipper.ticks(4)
     assert not bench.tasks
     bench.resume()
@@ -643,6 +700,7 @@ def test_promise_9_heaters_that_cannot_be_switched_off_are_alerted_once(bench: B
 
 def test_promise_9_it_is_prolonged_again_in_a_very_long_pause(bench: Bench) -> None:
     bench.pause()
+    bench.watch()
     bench.clock.advance(13 * 3600)
     bench.klipper.tick()
     bench.run_tasks()
@@ -660,8 +718,7 @@ def test_promise_9_it_is_prolonged_again_in_a_very_long_pause(bench: Bench) -> N
 def test_promise_9_homing_lost_is_alerted_once_and_refuses_the_resume(bench: Bench) -> None:
     bench.pause()
     bench.klipper.lose_homing()
-    bench.klipper.tick()
-    bench.run_tasks()
+    bench.watch()
     bench.klipper.ticks(4)
     bench.start()
     bench.klipper.ticks(4)
@@ -752,7 +809,7 @@ def test_a_resume_that_fails_keeps_the_pause_safe_and_pushes_only_once(bench: Be
     bench.klipper.refuse["printer.print.resume"] = "Macro error"
     with pytest.raises(CommandFailed, match="Macro error"):
         bench.resume()
-    assert bench.klipper.machine.idle_timeout >= 86400
+    assert bench.klipper.machine.idle_timeout >= 1800 + 900
     bench.klipper.refuse.clear()
     bench.resume()
     assert bench.klipper.machine.position[E] == pytest.approx(e_before)
