@@ -48,7 +48,7 @@ setup(
             "fastapi>=0.110",
             "python-multipart>=0.0.9",
             "sqlalchemy>=2.0.20",
-            "uvicorn>=0.29",
+            "uvicorn>=0.54",
             "websockets>=12.0",
         ],
         "dev": [

@@ -20,9 +20,6 @@ from reference_server.logs import configure
 from reference_server.services.errors import ServiceError
 from reference_server.store.migrate import MigrationError
 
-PING_EVERY, PING_ANSWER = 20.0, 20.0
-"""Seconds: a dead peer is noticed within 40 s (extensions over wire-protocol.md §3.1: at most 45)."""
-
 MOST_FRAME = 4 * 1024 * 1024
 """Bytes of a WebSocket frame; text over 1 MiB is ignored without closing the connection (agent_core.wire.codec)."""
 
@@ -139,13 +136,14 @@ def _run(config: ServerConfig, stdout: TextIO) -> None:
     import uvicorn
 
     from reference_server.app import create_app
+    from reference_server.realtime.transport import PING_ANSWER, PING_EVERY, SocketProtocol
 
     with exclusive(config.data_dir), _listen(config) as listener:
         configure(config.log_level, config.log_format)
         config = replace(config, port=listener.getsockname()[1])
         app = create_app(config)
         settings = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False,
+            app, log_config=None, access_log=False, server_header=False, ws=SocketProtocol,
             ws_max_size=MOST_FRAME, ws_ping_interval=PING_EVERY, ws_ping_timeout=PING_ANSWER,
             ws_per_message_deflate=False, proxy_headers=bool(config.trusted_proxies),
             forwarded_allow_ips=config.trusted_proxies, timeout_graceful_shutdown=SHUTDOWN_TIME,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket as plain
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from reference_server.realtime import connections, transport
 from tests.unit.reference_server.live_server import LiveServer, Owner, Socket, running, status, wait_until
 from tests.unit.reference_server.support import jpeg
 
@@ -507,22 +510,76 @@ def test_a_picture_reaches_web_clients(owner: Owner, printer: dict[str, Any], ag
     viewer.close()
 
 
-def test_a_dead_peer_is_noticed_by_pings(tmp_path: Path) -> None:
-    """The same with 0.2 s that the real server does with 20 s: no pong, no agent."""
-    import socket as plain
+@contextmanager
+def deaf_agent(server: LiveServer, printer: dict[str, Any]) -> Iterator[None]:
+    """Connected, and from then on neither reads nor answers anything, as behind a pulled cable."""
+    host = "127.0.0.1"
+    with plain.socket() as deaf:
+        deaf.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+        deaf.connect((host, server.config.port))
+        deaf.sendall(
+            f"GET /ws/dev/ HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: bearer {printer['auth_token']}\r\n\r\n".encode()
+        )
+        wait_until(lambda: server.hub.agent(printer["id"]) is not None)
+        yield
 
-    with running(tmp_path, ping=0.2) as server:
+
+HIGH_WATER = 64 * 1024
+"""Bytes in a transport beyond which asyncio lets senders wait."""
+
+
+def unsent(server: LiveServer) -> int:
+    """Bytes that the kernel has not taken."""
+    return int(server.call(lambda: sum(transport.get_write_buffer_size() for transport in server.transports)))
+
+
+def fill(server: LiveServer, printer: dict[str, Any], least: int) -> None:
+    """Frames for the agent until so many bytes of them lie in the server."""
+    outbox = server.hub.agent(printer["id"]).outbox
+    pause = threading.Event()
+    for _ in range(4000):
+        if unsent(server) >= least:
+            return
+        server.call(lambda: outbox.put("x" * 16_000))
+        pause.wait(0.001)  # the sender's turn
+    raise AssertionError("the kernel takes everything")
+
+
+@pytest.mark.parametrize("least", [0, 1, HIGH_WATER + 1], ids=["idle", "a frame is waiting", "the sender is stuck"])
+def test_a_peer_that_is_not_there_any_more_is_let_go(tmp_path: Path, least: int) -> None:
+    """The same with 1 s that the real server does with 20 s: no pong, no agent, whatever waits to be sent."""
+    with running(tmp_path, ping=1.0) as server:
         owner = Owner(server)
         printer = owner.link()
-        host, port = "127.0.0.1", server.config.port
-        with plain.create_connection((host, port)) as deaf:
-            deaf.sendall(
-                f"GET /ws/dev/ HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n"
-                f"Authorization: bearer {printer['auth_token']}\r\n\r\n".encode()
-            )
-            wait_until(lambda: owner.printer(printer["id"])["agent_connected"] is True)
-            wait_until(lambda: owner.printer(printer["id"])["agent_connected"] is False)
+        viewer = owner.viewer(f"/ws/web/{printer['id']}/")
+        with deaf_agent(server, printer):
+            began = time.monotonic()
+            viewer.until(lambda seen: seen["agent_connected"])
+            fill(server, printer, least)
+            gone = viewer.until(lambda seen: not seen["agent_connected"])
+            assert time.monotonic() - began < 6  # 2 s and what a busy machine adds; the kernel would take minutes
+            assert (gone["status"], gone["online_since"]) == (None, None)
+            wait_until(lambda: len(server.call(lambda: server.transports)) == 1)  # the viewer's
+        viewer.close()
+        owner.close()
+
+
+@pytest.mark.parametrize("least", [1, HIGH_WATER + 1], ids=["a frame is waiting", "the sender is stuck"])
+def test_an_agent_that_reads_nothing_keeps_no_connection_after_its_end(
+    tmp_path: Path, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to go and does not even fetch the words."""
+    monkeypatch.setattr(transport, "CLOSE_TIME", 0.2)
+    monkeypatch.setattr(connections, "SEND_LIMIT", 0.2)
+    with running(tmp_path) as server:
+        owner = Owner(server)
+        printer = owner.link()
+        with deaf_agent(server, printer):
+            fill(server, printer, least)
+            owner.http.delete(f"/api/v1/printers/{printer['id']}/")
+            wait_until(lambda: server.call(lambda: server.transports) == [])
         owner.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -18,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from reference_server.app import create_app
 from reference_server.cli import MOST_FRAME
+from reference_server.realtime.transport import SocketProtocol
 from tests.unit.reference_server.support import PASSWORD, make_config
 
 PATIENCE = 10.0
@@ -30,12 +32,24 @@ class LiveServer:
         self.app = create_app(self.config)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self.app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws_max_size=MOST_FRAME,
-                ws_ping_interval=ping, ws_ping_timeout=ping, ws_per_message_deflate=False,
-                timeout_graceful_shutdown=3,
+                self.app, host="127.0.0.1", port=0, log_config=None, access_log=False,
+                ws=SocketProtocol, ws_max_size=MOST_FRAME, ws_ping_interval=ping, ws_ping_timeout=ping,
+                ws_per_message_deflate=False, timeout_graceful_shutdown=3,
             )
         )  # fmt: skip
-        self._thread = threading.Thread(target=self._server.run)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """`function()` on the server's event loop; what it returns."""
+
+        async def do() -> Any:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(PATIENCE)
 
     def start(self) -> None:
         self._thread.start()
@@ -53,6 +67,12 @@ class LiveServer:
     @property
     def hub(self) -> Any:
         return self.app.state.context.hub
+
+    @property
+    def transports(self) -> list[asyncio.Transport]:
+        """Of the open WebSockets."""
+        found = list(self._server.server_state.connections)
+        return [each.transport for each in found if isinstance(each, SocketProtocol)]
 
 
 @contextmanager
