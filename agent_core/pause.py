@@ -265,7 +265,8 @@ def told_resume(plan: ResumePlan, *, pushed: bool = True, extra: Iterable[str] =
     parts = ["resumed"]
     if plan.heat:
         back = sorted(
-            (heater_shown(name), "back" if name in plan.wait else "set back", to) for name, to in plan.heat.items()
+            (heater_shown(name), "back" if is_bed(name) or is_tool(name) else "set back", to)
+            for name, to in plan.heat.items()
         )
         parts.append(" and ".join(f"{name} {how} at {number(target)} °C" for name, how, target in back))
     if pushed and plan.unretract >= _LEAST:

@@ -31,6 +31,7 @@ _RETRACT_SPEED = 1800  # mm/min
 _LIFT_SPEED = 600
 _WORD = re.compile(r"([A-Z])\s*([-+]?[0-9]*\.?[0-9]+)")
 _COMMAND = re.compile(r"\s*(?:N[0-9]+\s*)?([GMT])0*([0-9]+)(?![0-9.])", re.IGNORECASE)
+_M114_PRECISION = 0.02  # mm; it tells two decimals, and two answers are compared
 _MAX_TOOLS = 32  # as many flow factors are kept
 
 
@@ -137,7 +138,9 @@ class MarlinFacts:
 
     `temperatures` by OctoPrint's names (`tool0`, `bed`): the targets as they stand in the printer, so with its offsets
     already in them. `z`, `z_max`: currentZ and the profile's height, None if not known. `shared_nozzle`: several
-    extruders, one heater. `modes`: from MotionModes, after the user's own lines that come before ours, if known.
+    extruders, one heater. `modes`: from MotionModes, after the user's own lines that come before ours, if known;
+    `file_modes`: before them, so the file's own (None: the same). `sunk`: at a resume, mm by which the printer's own
+    position (M114) is lower than our lift should have brought it: the firmware clamped it, or somebody lowered it.
     """
 
     modes: MotionModes
@@ -146,6 +149,8 @@ class MarlinFacts:
     z_max: float | None = None
     shared_nozzle: bool = False
     min_extrude: float = MIN_EXTRUDE_TEMP
+    file_modes: MotionModes | None = None
+    sunk: float = 0.0
 
     @property
     def tool(self) -> str:
@@ -203,9 +208,12 @@ def after_pause_lines(
         retract=-e_value if plan.retract else 0.0,
         lift=plan.lift,
     )
+    # Its answer tells at the resume how far we were really lifted.
+    lines += ["M400", "M114"] if plan.lift else []
     lines += [_heat("M104", "M140", name, 0, facts) for name in plan.heaters_off]
     if not lines:
         return Lines((), None, told_pause(plan, {}))
+    file = facts.file_modes or facts.modes
     record = PauseRecord(
         filename=filename,
         at=at,
@@ -220,8 +228,8 @@ def after_pause_lines(
         heaters_off=plan.heaters_off,
         e_value=e_value,
         flow=flow,
-        modes=facts.modes.modes,
-        feedrate=facts.modes.feedrate,
+        modes=file.modes,
+        feedrate=file.feedrate,
     )
     return Lines(tuple(lines), record, told_pause(plan, {}))
 
@@ -242,11 +250,13 @@ def before_resume_lines(record: PauseRecord, facts: MarlinFacts) -> Lines:
     tool_hot = plan.wait.get(_heater_of(record.tool, facts), -math.inf) >= facts.min_extrude
     pushed = plan.unretract > 0 and (tool_hot or machine(facts).can_extrude)
     extra = [] if pushed or not plan.unretract else [f"not pushed back {number(plan.unretract)} mm: nozzle too cold"]
-    if plan.lower or pushed:
+    sunk = facts.sunk if facts.sunk > _M114_PRECISION else 0.0
+    lower = max(0.0, plan.lower - sunk)  # never below where the print stopped
+    if lower or pushed:
         push = record.e_value if pushed else 0.0
         same_flow = facts.modes.flow == record.flow
         around = [] if same_flow or not pushed else [_flow(record.flow)]
-        lines += around + _moves(facts.modes, retract=push, lift=-plan.lower)
+        lines += around + _moves(facts.modes, retract=push, lift=-lower)
         lines += [] if same_flow or not pushed else [_flow(facts.modes.flow)]
     return Lines(tuple(lines), None, told_resume(plan, pushed=pushed, extra=extra))
 
@@ -290,7 +300,7 @@ def _heat(tool_code: str, bed_code: str, name: str, target: float, facts: Marlin
     if is_bed(name):
         return f"{bed_code} S{number(target)}"
     tools = [each for each in facts.temperatures if _is_heater(each, facts) and not is_bed(each)]
-    which = f" T{name[4:]}" if len(tools) > 1 else ""
+    which = f" T{name[4:]}" if len(tools) > 1 or name != "tool0" else ""
     return f"{tool_code}{which} S{number(target)}"
 
 

@@ -54,4 +54,11 @@ class PausePosition(Protocol):
     def isCancelling(self) -> bool: ...  # noqa: N802 - OctoPrint's name
 
     @property
-    def pause_position(self) -> Any: ...
+    def pause_position(self) -> Any:
+        """The printer's answer to OctoPrint's M114 at the pause: x, y, z in mm, each None if it never came."""
+        ...
+
+    @property
+    def last_position(self) -> Any:
+        """The newest answer to an M114, of the same kind."""
+        ...

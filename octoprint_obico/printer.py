@@ -227,15 +227,18 @@ class OctoPrintPort:
             if self._clock.monotonic() - begun > HEAT_SECONDS:
                 self._cool_again(plan, facts)
                 raise CommandFailed(f"not resumed: the heaters were not back within {HEAT_SECONDS / 60:g} minutes")
-        if self._printer.state_id() not in _PRINT:
+        state = self._printer.state_id()
+        if state not in _PRINT or state == "CANCELLING":
+            # Our targets may have gone out behind those of OctoPrint's own cancel.
+            self._cool_again(plan, facts)
             raise CommandFailed("not resumed: the print is over")
         return plan.heat
 
     def _cool_again(self, plan: ResumePlan, facts: MarlinFacts) -> None:
-        """Back to the pause as it was: what the pause had switched off stays off."""
+        """Back to the pause as it was: what the pause had switched off stays off. Not while somebody prints with it."""
         off = ResumePlan(heat=dict.fromkeys(plan.heat, 0.0))
         lines = heat_lines(off, facts)
-        if lines and self._printer.state_id() == "PAUSED":
+        if lines and self._printer.state_id() not in _RUNNING | {"PAUSING", "FINISHING"}:
             self._printer.commands(*lines)
 
     def _wait_for_print(self, interrupt: Interrupt) -> None:
@@ -282,7 +285,7 @@ class OctoPrintPort:
         if name == "afterPrintPaused":
             return self._after_paused(connection)
         if name == "beforePrintResumed":
-            return self._before_resumed()
+            return self._before_resumed(connection)
         if name in {"afterPrintCancelled", "afterPrintDone", "beforePrintStarted"}:
             self.print_over()
         return None
@@ -295,23 +298,20 @@ class OctoPrintPort:
             # Resumed before the pause was through: OctoPrint runs this script all the same, into the running print.
             return None
         lines = self._pause_lines(asked, self._facts(connection))
-        # The modes to come back to are the file's, not those that the user's own script leaves behind.
-        file = self._sent.modes
-        record = lines.record.but(modes=file.modes, feedrate=file.feedrate) if lines.record is not None else None
         with self._lock:
-            asked.told, asked.record = lines.told, record
-            self._record = record
+            asked.told = lines.told
+            asked.record = self._record = lines.record
         return ScriptLines(after=lines.lines)
 
-    def _before_resumed(self) -> ScriptLines | None:
-        with self._lock:
-            record, self._record = self._record, None
-            self._asked = None
-            resuming = self._resuming
+    def _before_resumed(self, connection: PausePosition) -> ScriptLines | None:
+        record, resuming = self._record, self._resuming
         if record is None or not record.moved:
+            self.print_over()
             return None
-        facts = self._facts(None)
+        facts = replace(self._facts(None), sunk=_sunk(connection, record))
         lines = before_resume_lines(record, facts)
+        # Only now: should the lines above fail, `watch` still tells that nothing was undone.
+        self.print_over()
         if resuming is not None:
             resuming.tell(lines.told)
         elif resume_plan(record, facts).refusal is not None or "not pushed back" in lines.told:
@@ -364,7 +364,8 @@ class OctoPrintPort:
 
     def _facts(self, connection: PausePosition | None) -> MarlinFacts:
         """With a connection: for afterPrintPaused, where the user's own lines come before ours."""
-        modes, z = self._sent.modes, self._printer.z()
+        file, z = self._sent.modes, self._printer.z()
+        modes = file
         if connection is not None:
             paused_at = getattr(connection.pause_position, "z", None)
             z = float(paused_at) if isinstance(paused_at, (int, float)) else z
@@ -373,6 +374,7 @@ class OctoPrintPort:
             z = None if z is None else z + _lifted(own)
         return MarlinFacts(
             modes=modes,
+            file_modes=file,
             temperatures=self._temperatures(),
             z=z,
             z_max=self._printer.height(),
@@ -442,6 +444,15 @@ def _lifted(script: list[str]) -> float:
                     except ValueError:
                         total += 10.0  # a template's expression; what people lift by
     return total
+
+
+def _sunk(connection: PausePosition, record: PauseRecord) -> float:
+    """mm by which the printer stands lower than our lift should have brought it; 0 where it never told."""
+    paused_at = getattr(connection.pause_position, "z", None)
+    now = getattr(connection.last_position, "z", None)
+    if not record.lift or not isinstance(paused_at, (int, float)) or not isinstance(now, (int, float)):
+        return 0.0
+    return float(paused_at) + record.lift - float(now)
 
 
 def _left(record: PauseRecord) -> str:

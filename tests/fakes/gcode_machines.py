@@ -168,6 +168,8 @@ class MarlinMachine:
 
     g90_governs_e: bool = True
     min_extrude: float = 170.0
+    clamps: bool = False
+    """Whether its soft end-stop silently shortens a move beyond z_max."""
     logical: list[float] = field(default_factory=lambda: [0.0] * 4)
     filament: dict[int, float] = field(default_factory=lambda: {0: 0.0, 1: 0.0})
     tool: int = 0
@@ -215,7 +217,7 @@ class MarlinMachine:
                 self.temps["bed"] = words["S"]
         elif name in ("T0", "T1"):
             self.tool = int(name[1])
-        elif name != "G28":
+        elif name not in ("G28", "M400", "M114"):
             raise AssertionError(f"unexpected line {line!r}")
 
     @property
@@ -241,4 +243,5 @@ class MarlinMachine:
                     self.filament[self.tool] += (goal - self.logical[E]) * self.flow[self.tool] / 100
             if axis == Z and goal > self.z_max + 1e-6 and goal > self.logical[Z]:
                 self.above_limit += 1
+                goal = max(self.z_max, self.logical[Z]) if self.clamps else goal
             self.logical[axis] = goal

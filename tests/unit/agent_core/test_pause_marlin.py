@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -106,7 +107,7 @@ def test_feed_rate_flow_tool_and_homing_are_tracked() -> None:
 def test_promise_3_order_of_the_lines() -> None:
     lines = paused(facts())
     assert lines.lines == (
-        "G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M82", "G1 F900", "M140 S0", "M104 S0",
+        "G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M82", "G1 F900", "M400", "M114", "M140 S0", "M104 S0",
     )  # fmt: skip
     assert lines.told == "paused; retracted 6.5 mm; lifted 2.5 mm; bed and tool0 off"
     back = before_resume_lines(kept(lines), facts(heaters=COLD))
@@ -170,7 +171,7 @@ def test_only_what_was_seen_is_restored() -> None:
     assert paused(facts(only_m83)).lines[:6] == ("G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M83")
     only_g90 = MotionModes().after("G90")
     lines = paused(facts(only_g90), PauseSettings(6.5, 2.5))
-    assert lines.lines == ("G91", "G1 Z2.5 F600", "G90")
+    assert lines.lines == ("G91", "G1 Z2.5 F600", "G90", "M400", "M114")
     assert "not retracted: the file never said M82 or M83" in lines.told
     nothing = paused(facts(MotionModes()), PauseSettings(6.5, 2.5))
     assert nothing.lines == ()
@@ -257,21 +258,24 @@ class Host:
     flow_in_pause=st.sampled_from([None, None, 50, 133]),
     jogged=st.booleans(),
     known_limit=st.booleans(),
+    clamps=st.booleans(),
 )
 def test_promise_1_exact_return_on_marlin(
     first: list[str], lines: list[str], marlin2: bool, scripts: tuple[list[str], list[str]], wish: PauseSettings,
-    z: float, cold: bool, flow_in_pause: int | None, jogged: bool, known_limit: bool,
+    z: float, cold: bool, flow_in_pause: int | None, jogged: bool, known_limit: bool, clamps: bool,
 ) -> None:  # fmt: skip
     """Any modes, factors, user scripts and refusals: at the end all is as after a plain pause, to the hundredth.
 
     `jogged`: somebody used OctoPrint's extrude button to and fro in the pause, which leaves M82 and G90 behind.
+    `clamps`: the firmware shortens our lift without a word, where OctoPrint does not know the limit.
     """
     host = Host(marlin2, z)
+    host.ours.clamps = clamps = clamps and "G1 Z5 F300" not in scripts[0]
     host.both([*first, "G1 F1200", *lines])
     if cold:
         for printer in (host.ours, host.plain):
             printer.temps.update(tool0=100.0, tool1=100.0)
-    file_modes = host.ours.modes()
+    file_modes, paused_at = host.ours.modes(), round(host.ours.logical[Z], 2)
     host.both(scripts[0])
     bad_before, height, tool = (host.ours.cold_moves, host.ours.above_limit), host.ours.logical[Z], host.ours.tool
     left, filament = host.ours.modes(), host.ours.filament[tool]
@@ -282,7 +286,8 @@ def test_promise_1_exact_return_on_marlin(
     assert host.ours.modes() == left
     record = kept(pause) if pause.record is not None else None
     assert filament - host.ours.filament[tool] == pytest.approx(record.retract if record else 0.0, abs=1e-3)
-    assert host.ours.logical[Z] == pytest.approx(height + (record.lift if record else 0.0), abs=1e-4)
+    lifted = host.ours.logical[Z] - height
+    assert lifted == pytest.approx(record.lift if record else 0.0, abs=1e-4) or (clamps and not known_limit)
 
     if jogged and not cold and not wish.tools_off:
         host.both(["G91", "M83", "G1 E3 F300", "M82", "G90", "G91", "M83", "G1 E-3 F300", "M82", "G90"])
@@ -290,10 +295,11 @@ def test_promise_1_exact_return_on_marlin(
         host.both([f"M221 S{flow_in_pause}"])
     bad_before = (host.ours.cold_moves, host.ours.above_limit)
     if record is not None:
-        host.only_ours(before_resume_lines(record, host.facts()).lines)
+        sunk = paused_at + record.lift - round(host.ours.logical[Z], 2)
+        host.only_ours(before_resume_lines(record, replace(host.facts(), sunk=sunk)).lines)
     assert (host.ours.cold_moves, host.ours.above_limit) == bad_before
     assert host.ours.modes() == host.plain.modes()
-    assert host.ours.logical == pytest.approx(host.plain.logical, abs=0.01)
+    assert host.ours.logical == pytest.approx(host.plain.logical, abs=0.021 if clamps and not known_limit else 0.01)
     assert host.ours.filament == pytest.approx(host.plain.filament, abs=0.01)
 
     if record is not None:

@@ -132,12 +132,14 @@ class Bench:
         self.port.use(self.store)
         self.interrupt = Stepping(self)
         self.handed: ScriptLines | None = None
+        self.z_told: float | None = 12.5
         for line in ("G28", "G90", "M82", "G1 X1 F3000"):
             self.sent.sent(line.split()[0], line)
 
     def connection(self, **more: Any) -> Any:
         found = {"isPausing": lambda: self.printer.state == "PAUSING", "isCancelling": lambda: False,
-                 "pause_position": SimpleNamespace(z=10.0)}  # fmt: skip
+                 "pause_position": SimpleNamespace(z=10.0),
+                 "last_position": SimpleNamespace(z=self.z_told)}  # fmt: skip
         return SimpleNamespace(**{**found, **more})
 
     def m400(self) -> None:
@@ -349,6 +351,70 @@ def test_heaters_that_do_not_come_back_are_switched_off_again(bench: Bench) -> N
     with pytest.raises(CommandFailed, match="not back within 30 minutes"):
         bench.port.resume(bench.interrupt)
     assert bench.printer.lines[-2:] == ["M140 S0", "M104 S0"]
+
+
+@pytest.mark.parametrize("over", ["CANCELLING", "OPERATIONAL", "ERROR"])
+def test_promise_7_a_print_cancelled_elsewhere_while_we_heat_leaves_no_heater_on(bench: Bench, over: str) -> None:
+    bench.pause()
+    bench.cool()
+    bench.printer.after = [bench.state(over)]
+    with pytest.raises(CommandFailed, match="the print is over"):
+        bench.port.resume(bench.interrupt)
+    # Ours may have gone out behind those of OctoPrint's own cancel.
+    assert bench.printer.lines == ["M140 S60", "M104 S205", "M140 S0", "M104 S0"]
+
+
+def test_a_resume_elsewhere_while_heating_is_given_up_keeps_its_heat(bench: Bench) -> None:
+    bench.pause()
+    bench.cool()
+
+    def resumed() -> None:
+        bench.printer.state = "RESUMING"
+        bench.interrupt.set("the agent stops")
+
+    bench.printer.after = [resumed]
+    with pytest.raises(CommandFailed):
+        bench.port.resume(bench.interrupt)
+    assert bench.printer.lines == ["M140 S60", "M104 S205"]
+
+
+@pytest.mark.parametrize(
+    ("told", "lowered"),
+    [
+        (12.5, "G1 Z-2.5 F600"),
+        (12.49, "G1 Z-2.5 F600"),  # M114 rounds
+        (11.2, "G1 Z-1.2 F600"),  # the firmware's own limit is lower than that of OctoPrint's profile
+        (10.0, None),
+        (9.0, None),  # somebody lowered it
+        (17.5, "G1 Z-2.5 F600"),  # the user's own script lifted as well, and lowers as well
+        (None, "G1 Z-2.5 F600"),
+    ],
+)
+def test_promise_1_the_nozzle_never_goes_lower_than_where_the_print_stopped(
+    bench: Bench, told: float | None, lowered: str | None
+) -> None:
+    bench.pause()
+    assert bench.handed is not None
+    lines = bench.handed.after
+    assert lines[lines.index("G1 Z2.5 F600") :][-4:] == ("M400", "M114", "M140 S0", "M104 S0")
+    bench.z_told = told
+    bench.resume()
+    assert bench.handed is not None
+    assert [line for line in bench.handed.before if line.startswith("G1 Z")] == ([lowered] if lowered else [])
+    assert "G1 E6.5 F1800" in bench.handed.before
+
+
+def test_a_hook_that_fails_at_the_resume_is_told_of(bench: Bench) -> None:
+    bench.pause()
+
+    def fails() -> float | None:
+        raise RuntimeError("OctoPrint's own trouble")
+
+    bench.printer.z = fails  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.port.script(bench.connection(), "beforePrintResumed")
+    bench.port.watch("PRINTING")
+    assert "switched off" in bench.alerts[0].text
 
 
 def test_promise_6_a_foreign_resume_is_served_by_the_hook(bench: Bench) -> None:
