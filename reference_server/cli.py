@@ -17,6 +17,7 @@ from reference_server import VERSION
 from reference_server.config import SETTINGS, ConfigError, ServerConfig, load_config
 from reference_server.lock import Locked, exclusive
 from reference_server.logs import configure
+from reference_server.memory import return_large_blocks
 from reference_server.services.errors import ServiceError
 from reference_server.store.migrate import MigrationError
 
@@ -139,6 +140,7 @@ def _run(config: ServerConfig, stdout: TextIO) -> None:
     from reference_server.realtime.transport import PING_ANSWER, PING_EVERY, SocketProtocol
 
     with exclusive(config.data_dir), _listen(config) as listener:
+        return_large_blocks()
         configure(config.log_level, config.log_format)
         config = replace(config, port=listener.getsockname()[1])
         app = create_app(config)

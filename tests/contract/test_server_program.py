@@ -48,6 +48,20 @@ def program(home: Path, log: Path, *options: str) -> Iterator[tuple[subprocess.P
                 process.stdout.close()
 
 
+def rss_mb(pid: int) -> float:
+    (line,) = (row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def test_the_memory_of_a_password_check_is_given_back(tmp_path: Path) -> None:
+    with program(tmp_path, tmp_path / "log") as (process, base, token), httpx.Client(base_url=base) as http:
+        before = rss_mb(process.pid)
+        http.post("/api/v1/auth/setup/", json={"token": token, "name": NAME, "password": PASSWORD})
+        for _ in range(3):
+            assert http.post("/api/v1/auth/login/", json={"name": NAME, "password": PASSWORD}).status_code == 200
+        assert rss_mb(process.pid) < before + 10  # one check takes 19
+
+
 def test_from_nothing_to_a_linked_printer_and_back(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with program(tmp_path, log, "--log-level", "debug") as (process, base, token):
