@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -226,8 +227,12 @@ class Klipper:
         self._send(request)
 
     def print(self, name: str) -> None:
-        """Starts a file that is there, and waits until Moonraker's history knows the job."""
+        """Starts a file that is there, and waits until Moonraker's history knows the job.
+
+        A print's identity on the wire is the second in which it began: two of a fast stand-in must not share one.
+        """
         before = self.job()
+        wait_for(lambda: int(time.time()) > int(before.get("start_time", 0)), 5, "the next second", 0.01)
         self.call("/printer/print/start", filename=name)
         wait_for(lambda: self.job().get("job_id") != before.get("job_id"), 20, f"Moonraker to note the job {name}")
 

@@ -85,26 +85,41 @@ class Bench:
 
 
 class Benches:
-    """OctoPrints by version, the user's own scripts (or none) and how warm the printer is when its heaters are off."""
+    """One OctoPrint of each version; the user's own scripts (or none) and how warm the printer is when its heaters are
+    off are set before each test, where they differ.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._hosts: dict[tuple[str, bool, float], OctoPrintHost] = {}
+        self._hosts: dict[str, OctoPrintHost] = {}
+        self._scripts: dict[str, bool] = {}
+        self._ambient: dict[str, float] = {}
         self.stack = ExitStack()
 
     def __call__(self, version: str, *, scripts: bool = False, ambient: float = 190.0) -> Bench:
-        key = (version, scripts, ambient)
-        if key not in self._hosts:
-            self._hosts[key] = self.stack.enter_context(
+        if version not in self._hosts:
+            self._hosts[version] = self.stack.enter_context(
                 octoprint(
                     version,
-                    self._folder / f"{version}-{scripts}-{ambient:g}",
+                    self._folder / version,
                     plugins={"spy": SPY},
                     scripts=USER_SCRIPTS if scripts else {},
                     virtual_printer={"ambientTemperature": ambient, "throttle": 0.01},
                 )
             )
-        host = self._hosts[key]
+            self._scripts[version], self._ambient[version] = scripts, ambient
+        host = self._hosts[version]
+        if scripts is not self._scripts[version]:
+            wanted = {name: text if scripts else "" for name, text in USER_SCRIPTS.items()}
+            host.post("/api/settings", {"scripts": {"gcode": wanted}})
+            self._scripts[version] = scripts
+        if ambient != self._ambient[version]:
+            host.disconnect()
+            host.wait_for_state("OFFLINE")
+            host.post("/api/settings", {"plugins": {"virtual_printer": {"ambientTemperature": ambient}}})
+            host.connect()  # the virtual printer reads its settings when it is switched on
+            host.wait_for_state("OPERATIONAL", 60)
+            self._ambient[version] = ambient
         wait_until(lambda: "tool0" in host.get("/api/plugin/spy")["temperatures"], 20, "the first temperatures")
         return Bench(host, len(host.received_lines()))
 
