@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -186,3 +187,70 @@ def test_reading_a_broken_database_gives_nothing_and_says_so(
     with caplog.at_level(logging.ERROR):
         assert database.read("SELECT nonsense FROM nowhere") == []
     assert "cannot read" in caplog.text
+
+
+class FullDisk:
+    """Lets the database write, or not, as a disk that fills up and is cleared again."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._database = database
+        self._patch = monkeypatch
+
+    def fills(self) -> None:
+        def refuse() -> NoReturn:
+            raise OSError("database or disk is full")
+
+        self._patch.setattr(self._database, "transaction", refuse)
+
+    def is_cleared(self) -> None:
+        self._patch.undo()
+
+
+def test_the_order_holds_over_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PrintDone must not overtake its own PrintStarted, which the disk did not take."""
+    database = Database(str(tmp_path))
+    outbox, disk = Outbox(database), FullDisk(database, monkeypatch)
+    outbox.append(entries("before"))
+    disk.fills()
+    outbox.append(entries("started"), lambda: database.save("print", {"ts": 1}))
+    disk.is_cleared()
+    outbox.append(entries("done"))
+    assert ids(outbox) == ["before", "started", "done"]
+    assert len(outbox) == 3
+    database.close()
+    again = Database(str(tmp_path))
+    assert ids(Outbox(again)) == ["before", "started", "done"]
+    assert again.load("print") == {"ts": 1}
+
+
+def test_a_record_that_the_disk_refused_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next start would take a print that ended long ago for one under way."""
+    database = Database(str(tmp_path))
+    outbox, disk = Outbox(database), FullDisk(database, monkeypatch)
+    outbox.append(entries("started"), lambda: database.save("print", {"ts": 1}))
+    disk.fills()
+    outbox.append(entries("done"), lambda: database.remove("print"))
+    disk.is_cleared()
+    outbox.remove(("started", "done"))
+    assert database.load("print") is None
+    assert len(outbox) == 0
+
+
+def test_a_delivered_event_is_not_given_out_again_by_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else agent and server would pass the same events to and fro without end."""
+    database = Database(str(tmp_path))
+    outbox, disk = Outbox(database), FullDisk(database, monkeypatch)
+    outbox.append(entries("a", "b"))
+    disk.fills()
+    outbox.remove(("a",))
+    outbox.remove(("b",))
+    assert ids(outbox) == []
+    assert len(outbox) == 0
+    assert len(caplog.records) == 1
+    disk.is_cleared()
+    outbox.append(entries("c"))
+    assert ids(outbox) == ["c"]
+    database.close()
+    assert ids(Outbox(Database(str(tmp_path)))) == ["c"]
