@@ -308,7 +308,9 @@ class OctoPrintPort:
         if record is None or not record.moved:
             self.print_over()
             return None
-        facts = replace(self._facts(None), sunk=_sunk(connection, record))
+        # With moves of the user's own in between, M114 is no measure of ours (OctoPrint's virtual printer for one).
+        own = self._printer.script_source("afterPrintPaused").strip()
+        facts = replace(self._facts(None), sunk=0.0 if own else _sunk(connection, record))
         lines = before_resume_lines(record, facts)
         # Only now: should the lines above fail, `watch` still tells that nothing was undone.
         self.print_over()

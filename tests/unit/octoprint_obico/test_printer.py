@@ -404,6 +404,15 @@ def test_promise_1_the_nozzle_never_goes_lower_than_where_the_print_stopped(
     assert "G1 E6.5 F1800" in bench.handed.before
 
 
+def test_promise_1_with_a_script_of_the_users_own_the_lift_is_undone_as_it_was_done(bench: Bench) -> None:
+    bench.printer.script = "G91\nG1 Z5 F900\nG90\n"
+    bench.pause()
+    bench.z_told = 11.0
+    bench.resume()
+    assert bench.handed is not None
+    assert "G1 Z-2.5 F600" in bench.handed.before
+
+
 def test_a_hook_that_fails_at_the_resume_is_told_of(bench: Bench) -> None:
     bench.pause()
 
