@@ -138,6 +138,20 @@ def context(browser: Browser, server: ServerProcess, session: Any) -> Iterator[B
 
 
 @pytest.fixture
+def own_session(
+    browser: Browser,
+    server: ServerProcess,
+    session: Any,  # there is an owner
+) -> Iterator[BrowserContext]:
+    """Logged in anew: the test may end this session."""
+    made = browser.new_context(base_url=server.url)
+    answer = made.request.post("/api/v1/auth/login/", data={"name": OWNER, "password": PASSWORD})
+    assert answer.ok, answer.text()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def page(context: BrowserContext, complaints: Complaints) -> Page:
     made = context.new_page()
     complaints.watch(made)

@@ -17,6 +17,7 @@ def test_from_the_first_run_link_to_a_card_that_moves(
     server = fresh_server
     context = browser.new_context(base_url=server.url)
     page = context.new_page()
+    page.clock.install()
     complaints.watch(page)
 
     page.goto("/")
@@ -60,6 +61,7 @@ def test_from_the_first_run_link_to_a_card_that_moves(
     expect(dialog.get_by_role("group", name="Command")).to_contain_text(command)
 
     agent = FakeAgent.link(server.url, code)
+    page.clock.fast_forward(6_000)  # the page asks every 5 s
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("article")).to_have_count(1)
     expect(page.get_by_role("article")).to_contain_text("Offline")

@@ -159,17 +159,18 @@ def test_a_refused_command_is_told_and_does_not_hide_the_one_under_way(
     expect(there).to_contain_text("Paused; retracted 6.5 mm")
 
 
-def test_logging_out_in_one_window_ends_the_others(
-    restartable: tuple[Any, BrowserContext, Page]
-) -> None:
-    _, context, first = restartable
-    second = context.new_page()
+def test_logging_out_in_one_window_ends_the_others(own_session: BrowserContext, complaints: Complaints) -> None:
+    first, second = own_session.new_page(), own_session.new_page()
+    complaints.watch(first)
+    complaints.watch(second)
     for each in (first, second):
         each.goto("/")
         expect(each.get_by_role("heading", name="No printer yet")).to_be_visible()
     first.get_by_role("button", name="Log out").click()
     expect(first).to_have_url(re.compile("/login$"))
     expect(second).to_have_url(re.compile("/login$"))
+    complaints.forget_network()
+    complaints.forget("401")
 
 
 def test_cancel_has_the_harmless_answer_as_default(page: Page, link: Link) -> None:
@@ -316,6 +317,7 @@ def test_settings_are_checked_saved_and_used(page: Page, link: Link) -> None:
 
 def test_linking_again_keeps_the_printer(page: Page, link: Link, server: ServerProcess) -> None:
     old = link("Voron")
+    page.clock.install()
     page.goto("/")
     old.send_status(idle_status())
     card(page, "Voron").get_by_role("button", name="Settings of Voron").click()
@@ -323,6 +325,7 @@ def test_linking_again_keeps_the_printer(page: Page, link: Link, server: ServerP
     dialog = page.get_by_role("dialog", name="Link Voron again")
     expect(dialog.locator(".digits")).to_have_text(re.compile(r"\d{3} \d{3}"))
     new = FakeAgent.link(server.url, (dialog.locator(".digits").text_content() or "").replace(" ", ""))
+    page.clock.fast_forward(6_000)  # the page asks every 5 s
     expect(dialog).to_be_hidden()
     new.connect()
     try:
@@ -414,15 +417,15 @@ def test_a_silent_server_is_noticed_too(restartable: tuple[ServerProcess, Browse
 
 
 def test_a_browser_without_network_says_so_at_once(
-    restartable: tuple[ServerProcess, BrowserContext, Page], complaints: Complaints
+    context: BrowserContext, page: Page, complaints: Complaints
 ) -> None:
-    _, context, page = restartable
     page.goto("/")
     expect(page.get_by_role("heading", name="No printer yet")).to_be_visible()
     context.set_offline(True)
     expect(page.get_by_role("alert")).to_contain_text("Connection to the server lost")
     context.set_offline(False)
     expect(page.locator(".banner")).to_be_hidden()
+    complaints.forget_network()
 
 
 def test_an_ended_session_leads_to_the_log_in(page: Page, context: BrowserContext, complaints: Complaints) -> None:
