@@ -17,14 +17,40 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class BoundedFile(logging.FileHandler):
-    """Begins a new file when the old one is full; the one before it is lost."""
+    """Begins a new file when the old one is full; the one before it is lost. What cannot be written (a full disk) is
+    lost too, and that is said once on standard error: no log call may fail, least of all one about lost events.
+    """
+
+    _told = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
-        if self.stream is not None and self.stream.tell() >= FILE_LIMIT:
-            self.close()
+        try:
+            super().emit(record)
+            if self.stream is None:
+                return
+            self._told = False
+            if self.stream.tell() >= FILE_LIMIT:
+                self.close()
+                with contextlib.suppress(OSError):
+                    Path(self.baseFilename).replace(f"{self.baseFilename}.1")
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in logging
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        # A file of its own for each record from now on: what a broken one still buffers would grow.
+        broken, self.stream = self.stream, None
+        with contextlib.suppress(OSError):
+            if broken is not None:
+                broken.close()
+        if not self._told:
+            self._told = True
             with contextlib.suppress(OSError):
-                Path(self.baseFilename).replace(f"{self.baseFilename}.1")
+                why = error.strerror or error
+                sys.stderr.write(f"the log file {self.baseFilename} cannot be written ({why}): free some space\n")
 
 
 class JournalFormatter(logging.Formatter):
