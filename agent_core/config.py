@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -76,6 +77,10 @@ def server_url(text: str) -> str:
     url = text.strip()
     if not url:
         return DEFAULT_SERVER
+    if "@" in url.partition("://")[2].split("/")[0] or "@" in url.split("/")[0]:
+        raise ConfigInvalid("the server address must not contain a user name or password")
+    # What comes after may be a secret too.
+    typed = f"the server address {re.split('[?#]', url)[0]!r}"
     if "://" not in url:
         # A server at home has no certificate, one on the internet has: people type neither scheme.
         host = url.split("/")[0].rsplit(":", 1)[0]
@@ -84,16 +89,21 @@ def server_url(text: str) -> str:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise ConfigInvalid(f"the server address {text!r} is not usable: {error}") from None
+        raise ConfigInvalid(f"{typed} is not usable: {error}") from None
     if parts.scheme not in {"http", "https"}:
-        raise ConfigInvalid(f"the server address {text!r} must begin with http:// or https://")
-    if not parts.hostname or not port_ok or any(char.isspace() for char in url):
-        raise ConfigInvalid(f"the server address {text!r} names no host; an example: http://192.168.1.20:3334")
-    if parts.username or parts.password:
-        raise ConfigInvalid("the server address must not contain a user name or password")
+        raise ConfigInvalid(f"{typed} must begin with http:// or https://")
+    host = parts.hostname or ""
+    # `https//…` and `http://http://…` lead to a host of that name.
+    if not host or ".." in host or host in {"http", "https"} or not port_ok or not _one_word(url):
+        raise ConfigInvalid(f"{typed} names no host; an example: http://192.168.1.20:3334")
     if parts.query or parts.fragment:
-        raise ConfigInvalid(f"the server address {text!r} must end before any ? or #")
-    return url.rstrip("/")
+        raise ConfigInvalid(f"{typed} must end before any ? or #")
+    # A telephone's keyboard begins with a capital, and the socket's address is made out of this one.
+    return parts.scheme + url[len(parts.scheme) :].rstrip("/")
+
+
+def _one_word(url: str) -> bool:
+    return url.isprintable() and not any(char.isspace() for char in url)
 
 
 def _at_home(host: str) -> bool:
@@ -101,4 +111,6 @@ def _at_home(host: str) -> bool:
     first, _, second = name.partition(".")
     if first == "172":
         return second.split(".")[0].isdigit() and 16 <= int(second.split(".")[0]) <= 31
-    return "." not in name or name.endswith((".local", ".lan", ".home", ".internal")) or first in {"127", "10", "192"}
+    if first in {"127", "10", "192"}:
+        return second.replace(".", "").isdigit()
+    return "." not in name or name.endswith((".local", ".lan", ".home", ".internal"))
