@@ -208,8 +208,6 @@ def after_pause_lines(
         retract=-e_value if plan.retract else 0.0,
         lift=plan.lift,
     )
-    # Its answer tells at the resume how far we were really lifted.
-    lines += ["M400", "M114"] if plan.lift else []
     lines += [_heat("M104", "M140", name, 0, facts) for name in plan.heaters_off]
     if not lines:
         return Lines((), None, told_pause(plan, {}))

@@ -285,7 +285,7 @@ class OctoPrintPort:
         if name == "afterPrintPaused":
             return self._after_paused(connection)
         if name == "beforePrintResumed":
-            return self._before_resumed(connection)
+            return self._before_resumed()
         if name in {"afterPrintCancelled", "afterPrintDone", "beforePrintStarted"}:
             self.print_over()
         return None
@@ -303,14 +303,12 @@ class OctoPrintPort:
             asked.record = self._record = lines.record
         return ScriptLines(after=lines.lines)
 
-    def _before_resumed(self, connection: PausePosition) -> ScriptLines | None:
+    def _before_resumed(self) -> ScriptLines | None:
         record, resuming = self._record, self._resuming
         if record is None or not record.moved:
             self.print_over()
             return None
-        # With moves of the user's own in between, M114 is no measure of ours (OctoPrint's virtual printer for one).
-        own = self._printer.script_source("afterPrintPaused").strip()
-        facts = replace(self._facts(None), sunk=0.0 if own else _sunk(connection, record))
+        facts = self._facts(None)
         lines = before_resume_lines(record, facts)
         # Only now: should the lines above fail, `watch` still tells that nothing was undone.
         self.print_over()
@@ -446,15 +444,6 @@ def _lifted(script: list[str]) -> float:
                     except ValueError:
                         total += 10.0  # a template's expression; what people lift by
     return total
-
-
-def _sunk(connection: PausePosition, record: PauseRecord) -> float:
-    """mm by which the printer stands lower than our lift should have brought it; 0 where it never told."""
-    paused_at = getattr(connection.pause_position, "z", None)
-    now = getattr(connection.last_position, "z", None)
-    if not record.lift or not isinstance(paused_at, (int, float)) or not isinstance(now, (int, float)):
-        return 0.0
-    return float(paused_at) + record.lift - float(now)
 
 
 def _left(record: PauseRecord) -> str:

@@ -107,7 +107,7 @@ def test_feed_rate_flow_tool_and_homing_are_tracked() -> None:
 def test_promise_3_order_of_the_lines() -> None:
     lines = paused(facts())
     assert lines.lines == (
-        "G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M82", "G1 F900", "M400", "M114", "M140 S0", "M104 S0",
+        "G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M82", "G1 F900", "M140 S0", "M104 S0",
     )  # fmt: skip
     assert lines.told == "paused; retracted 6.5 mm; lifted 2.5 mm; bed and tool0 off"
     back = before_resume_lines(kept(lines), facts(heaters=COLD))
@@ -171,7 +171,7 @@ def test_only_what_was_seen_is_restored() -> None:
     assert paused(facts(only_m83)).lines[:6] == ("G91", "M83", "G1 E-6.5 F1800", "G1 Z2.5 F600", "G90", "M83")
     only_g90 = MotionModes().after("G90")
     lines = paused(facts(only_g90), PauseSettings(6.5, 2.5))
-    assert lines.lines == ("G91", "G1 Z2.5 F600", "G90", "M400", "M114")
+    assert lines.lines == ("G91", "G1 Z2.5 F600", "G90")
     assert "not retracted: the file never said M82 or M83" in lines.told
     nothing = paused(facts(MotionModes()), PauseSettings(6.5, 2.5))
     assert nothing.lines == ()

@@ -378,41 +378,6 @@ def test_a_resume_elsewhere_while_heating_is_given_up_keeps_its_heat(bench: Benc
     assert bench.printer.lines == ["M140 S60", "M104 S205"]
 
 
-@pytest.mark.parametrize(
-    ("told", "lowered"),
-    [
-        (12.5, "G1 Z-2.5 F600"),
-        (12.49, "G1 Z-2.5 F600"),  # M114 rounds
-        (11.2, "G1 Z-1.2 F600"),  # the firmware's own limit is lower than that of OctoPrint's profile
-        (10.0, None),
-        (9.0, None),  # somebody lowered it
-        (17.5, "G1 Z-2.5 F600"),  # the user's own script lifted as well, and lowers as well
-        (None, "G1 Z-2.5 F600"),
-    ],
-)
-def test_promise_1_the_nozzle_never_goes_lower_than_where_the_print_stopped(
-    bench: Bench, told: float | None, lowered: str | None
-) -> None:
-    bench.pause()
-    assert bench.handed is not None
-    lines = bench.handed.after
-    assert lines[lines.index("G1 Z2.5 F600") :][-4:] == ("M400", "M114", "M140 S0", "M104 S0")
-    bench.z_told = told
-    bench.resume()
-    assert bench.handed is not None
-    assert [line for line in bench.handed.before if line.startswith("G1 Z")] == ([lowered] if lowered else [])
-    assert "G1 E6.5 F1800" in bench.handed.before
-
-
-def test_promise_1_with_a_script_of_the_users_own_the_lift_is_undone_as_it_was_done(bench: Bench) -> None:
-    bench.printer.script = "G91\nG1 Z5 F900\nG90\n"
-    bench.pause()
-    bench.z_told = 11.0
-    bench.resume()
-    assert bench.handed is not None
-    assert "G1 Z-2.5 F600" in bench.handed.before
-
-
 def test_a_hook_that_fails_at_the_resume_is_told_of(bench: Bench) -> None:
     bench.pause()
 
