@@ -202,7 +202,7 @@ class Connection:
         if isinstance(error, RpcError) and error.unauthorized:
             raise AuthRefused(KEY_WANTED if self._address.api_key is None else KEY_REFUSED)
         word = result.get("klippy_state") if isinstance(result, dict) else None
-        state = Klippy(word) if word in _STATES else Klippy.DISCONNECTED
+        state = Klippy(word) if isinstance(word, str) and word in _STATES else Klippy.DISCONNECTED
         self._connected_again()
         self._klippy(state, None)
 
@@ -407,7 +407,7 @@ class Connection:
 
     def _reason(self, result: Any, _error: RpcError | Unreachable | None) -> None:
         word = result.get("state") if isinstance(result, dict) else None
-        if word in {"error", "shutdown"}:
+        if isinstance(word, str) and word in {"error", "shutdown"}:
             self._klippy(Klippy(word), str(result.get("state_message") or "Klipper does not say why"))
 
     def _stale(self) -> None:

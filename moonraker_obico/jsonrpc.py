@@ -77,7 +77,7 @@ class JsonRpc:
         """
         try:
             message = json.loads(frame)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(message, dict):
             return None

@@ -66,7 +66,7 @@ class MoonrakerSocket:
                     "/websocket): check host and port in the [moonraker] section"
                 ) from None
             return self._open_with_token(stopping)
-        except (OSError, websocket.WebSocketException) as error:
+        except (OSError, UnicodeError, websocket.WebSocketException) as error:
             raise Lost(f"no connection to Moonraker at {self._address.shown}: {plain(error)}") from None
 
     def hang_up(self) -> None:
@@ -122,11 +122,27 @@ class MoonrakerSocket:
         ws = websocket.WebSocket(skip_utf8_validation=True)
         ws.settimeout(CONNECT_SECONDS)
         headers = [] if self._address.api_key is None else [f"X-Api-Key: {self._address.api_key.reveal()}"]
-        ws.connect(url, socket=sock, header=headers, suppress_origin=True)
+        try:
+            # A redirect is not followed: it would be handed the API key.
+            ws.connect(url, socket=sock, header=headers, suppress_origin=True, redirect_limit=0)
+        except websocket.WebSocketException:
+            answer = ws.handshake_response
+            if answer is not None and 300 <= (answer.status or 0) < 400:
+                raise self._redirects() from None
+            raise
+        if ws.getstatus() != 101:
+            raise self._redirects()
         ws.settimeout(SEND_SECONDS)
         with self._lock:
             self._ws = ws
         return ws
+
+
+    def _redirects(self) -> WrongPeer:
+        return WrongPeer(
+            f"what answers at {self._address.shown} redirects elsewhere: name Moonraker's own port in the [moonraker] "
+            "section (7125 as a rule), without a web server in between"
+        )
 
 
 def plain(error: Exception) -> str:
@@ -137,4 +153,6 @@ def plain(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, websocket.WebSocketConnectionClosedException):
         return "closed by the other side"
+    if isinstance(error, UnicodeError):
+        return "that is no host name, check its spelling in the [moonraker] section"
     return type(error).__name__ if "://" in str(error) else str(error) or type(error).__name__

@@ -38,6 +38,9 @@ change at each tick and would wake us for nothing.
 _SENSOR_LIMIT = 40
 """Heaters and sensors that are followed; the largest known machines have about 20."""
 
+_LARGEST = 1e300
+"""No quantity of a printer comes near; far larger whole numbers are valid JSON, and break arithmetic with floats."""
+
 
 def subscription(
     available: Iterable[str], heaters: Mapping[str, Any], *, temperatures: bool = True
@@ -108,9 +111,10 @@ def text(status: Mapping[str, Mapping[str, Any]], name: str, key: str) -> str:
 
 def as_number(value: Any) -> float | None:
     """A finite number, else None (a payload must be JSON without NaN)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value
+    # First the range: a whole number may be too large to be asked whether it is finite.
+    return value if abs(value) < _LARGEST and math.isfinite(value) else None
 
 
 def as_whole(value: Any) -> int | None:
