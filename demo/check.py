@@ -131,7 +131,12 @@ def start_analysed(host: OctoPrintHost, name: str, text: str) -> None:
     """Uploads a file, lets OctoPrint find out what it needs of filament and time, and starts it."""
     host.upload(name, text.encode())
     path = f"/api/files/local/{name}"
-    wait_for(lambda: (host.get(path).get("gcodeAnalysis") or {}).get("filament"), 40, f"OctoPrint to analyse {name}", 0.2)
+
+
+    def analysed() -> bool:
+        return bool((host.get(path).get("gcodeAnalysis") or {}).get("filament"))
+
+    wait_for(analysed, 40, f"OctoPrint to analyse {name}", 0.2)
     host.post(path, {"command": "select", "print": True})
 
 

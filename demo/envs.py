@@ -172,7 +172,7 @@ def _run(command: Sequence[str], what: str, log_name: str, cwd: Path = ROOT) -> 
 
 
 def _check_python() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - somebody's older python3 is what this is for
         raise CannotSetUp(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}")
     try:
         import ensurepip  # noqa: F401

@@ -286,7 +286,9 @@ class Klipper:
 class KlipperAgent:
     """The Moonraker agent with a configuration file of its own."""
 
-    def __init__(self, programs: Programs, folder: Path, moonraker_port: int, moonraker_host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, programs: Programs, folder: Path, moonraker_port: int, moonraker_host: str = "127.0.0.1"
+    ) -> None:
         self._programs = programs
         self._folder = folder
         self._moonraker = (moonraker_host, moonraker_port)

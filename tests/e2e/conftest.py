@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo.parts import VENVS, Server
 from tests.e2e import rig
-
 
 PROGRAMS = {"octoprint-1.11": "octoprint1/bin/octoprint", "octoprint-2.0": "octoprint2/bin/octoprint",
             "klipper": "moonraker/bin/moonraker"}  # fmt: skip
@@ -69,9 +69,11 @@ class Fleet:
         self._stack.close()
 
 
-@pytest.fixture(params=[
-    pytest.param(kind, marks=pytest.mark.moonraker if kind == "klipper" else pytest.mark.octoprint) for kind in rig.KINDS
-])  # fmt: skip
+def _marked(kind: str) -> Any:
+    return pytest.param(kind, marks=pytest.mark.moonraker if kind == "klipper" else pytest.mark.octoprint)
+
+
+@pytest.fixture(params=[_marked(kind) for kind in rig.KINDS])
 def printer(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[rig.OctoPrintPrinter | rig.KlipperPrinter]:
     """One printer of each kind in turn, linked and idle."""
     found = fleet.get(request.param)

@@ -132,8 +132,7 @@ class Printer(ABC):
         return self.rest.wait_for_printer(self.number, condition, seconds, f"{what} of {self.name}")
 
     def wait_state(self, text: str, seconds: float = 30.0) -> dict[str, Any]:
-        found = self.wait(lambda p: p["status"] and p["status"]["state"]["text"] == text, seconds, f"the state {text}")
-        return found
+        return self.wait(lambda p: p["status"] and p["status"]["state"]["text"] == text, seconds, f"the state {text}")
 
     def wait_connected(self, seconds: float = 40.0) -> dict[str, Any]:
         return self.wait(lambda p: p["agent_connected"] and p["status"], seconds, "the agent's connection")

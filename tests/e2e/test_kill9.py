@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from demo.parts import Server
 from demo.processes import Trouble, wait_for
 from moonraker_obico.cli import status_socket
 from tests.e2e import rig
@@ -92,7 +91,8 @@ def tell(printer: rig.KlipperPrinter, story: Story, chance: random.Random) -> No
                 klipper.call("/printer/print/cancel")
             else:
                 klipper.call("/printer/print/pause")
-                threading.Event().wait(chance.uniform(0.0, 0.8))
+                # Klippy tells its state each 0.25 s: a pause that falls between two of those is nobody's news either.
+                threading.Event().wait(chance.uniform(0.5, 1.2))
                 klipper.call("/printer/print/resume")
                 story.paused = True
         klipper.control.release()

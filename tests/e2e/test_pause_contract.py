@@ -30,7 +30,8 @@ def klipper_text(modes: str, *, factors: bool) -> str:
     `factors`: speed, flow and Z offset are not the usual ones.
     """
     absolute_e, absolute = modes.startswith("m82"), modes.endswith("g90")
-    lines = ["G90", "M83", "M140 S60", "M104 S200", "G28", "M190 S60", "M109 S200", "G1 Z0.4 F600", "G1 X50 Y50 F6000"]
+    lines = ["G90", "M83", "M140 S60", "M104 S200", "G28", "M190 S60", "M109 S200"]
+    lines += ["G1 Z0.4 F600", "G1 X50 Y50 F6000"]
     if factors:
         lines += ["M220 S85", "M221 S93", "SET_GCODE_OFFSET Z=0.15"]
     lines += ["G92 E0", "M82" if absolute_e else "M83", "G90" if absolute else "G91"]
@@ -76,7 +77,7 @@ def klipper(kept: rig.KlipperPrinter) -> Iterator[rig.KlipperPrinter]:
 
 
 def pushed(end: StandinState, begin: StandinState) -> tuple[float, ...]:
-    """Where it ended: X, Y, Z, and the filament pushed since `begin`; the stand-in's own E goes on from print to print."""
+    """Where it ended: X, Y, Z, and the filament pushed since `begin` (the stand-in's E goes on from print to print)."""
     return (*end.position[:3], end.position[3] - begin.position[3])
 
 
@@ -169,13 +170,19 @@ def octoprint_text(modes: str) -> str:
     return "\n".join([*lines, "G90", "M83", "G1 E-1 F1800", ""])
 
 
+@pytest.fixture(params=["octoprint-1.11", "octoprint-2.0"])
+def octoprint(request: pytest.FixtureRequest, fleet: Fleet) -> Iterator[rig.OctoPrintPrinter]:
+    found = fleet.get(request.param)
+    assert isinstance(found, rig.OctoPrintPrinter)
+    yield found
+    found.settle()
+
+
 @pytest.mark.octoprint
 @pytest.mark.parametrize("modes", MODES)
-@pytest.mark.parametrize("kind", ["octoprint-1.11", "octoprint-2.0"])
-def test_promise_1_octoprint_returns_exactly(fleet: Fleet, kind: str, modes: str) -> None:
+def test_promise_1_octoprint_returns_exactly(octoprint: rig.OctoPrintPrinter, modes: str) -> None:
     """What the virtual printer received, beside what the file alone would have sent it."""
-    printer = fleet.get(kind)
-    assert isinstance(printer, rig.OctoPrintPrinter)
+    printer = octoprint
     host, text = printer.host, octoprint_text(modes)
     file = gcode_position.file_lines(text)
     begin = len(host.received_lines())
@@ -189,6 +196,8 @@ def test_promise_1_octoprint_returns_exactly(fleet: Fleet, kind: str, modes: str
     host.upload(f"pause_{next(_number)}.gcode", text.encode(), start=True)
     wait_for(sent(40), 30, "the print to get going")
     number = int(printer.current()["id"])
+    # Right after connecting OctoPrint knows no temperature yet, and an unknown nozzle is not pulled at.
+    wait_for(lambda: (host.get("/api/printer")["temperature"].get("tool0") or {}).get("actual", 0) > 180, 10, "heat")
     assert printer.act("pause_print") == "done"
     wait_for(lambda: followed().most_z > 0, 10, "the lift to arrive at the printer")
     paused = followed()
@@ -202,4 +211,3 @@ def test_promise_1_octoprint_returns_exactly(fleet: Fleet, kind: str, modes: str
     assert whole.sent == len(file)
     assert whole.worst < 0.005
     assert whole.modes_kept
-    printer.settle()

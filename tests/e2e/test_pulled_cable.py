@@ -92,7 +92,8 @@ class Net:
         table += "chain o { type filter hook output priority 0; oif != lo drop; }; }"
         if command(*self.inside(self.agent, ["nft", table])):
             return "nft"
-        rules = [["iptables", "-I", chain, "!", side, "lo", "-j", "DROP"] for chain, side in (("INPUT", "-i"), ("OUTPUT", "-o"))]
+        ways = (("INPUT", "-i"), ("OUTPUT", "-o"))
+        rules = [["iptables", "-I", chain, "!", side, "lo", "-j", "DROP"] for chain, side in ways]
         if all(command(*self.inside(self.agent, rule)) for rule in rules):
             return "iptables"
         pytest.skip("neither nft nor iptables can drop packets here")
