@@ -6,19 +6,24 @@ an agent that watches a hot printer must start. Nothing is written while nothing
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 _log = logging.getLogger(__name__)
 
 FILE_NAME = "agent.db"
+
+FULL_BYTES = 256 * 1024
+"""Less is free: the database's own files beside it (32 kB and more) do not fit."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -46,6 +51,10 @@ class Database:
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
+            if _disk_is_full(folder, error):
+                # Before anything is called damaged: a sound file cannot be opened for writing then either.
+                self._connection = self._in_memory()
+                return
             if isinstance(error, sqlite3.OperationalError) and not _damaged(error):
                 raise OSError(f"cannot use {self.path}: {error}") from None
             self._put_aside(error)
@@ -67,6 +76,18 @@ class Database:
             raise
         return connection
 
+    def _in_memory(self) -> sqlite3.Connection:
+        """For a start on a full disk: what the file holds, as far as it can be read without writing. The file stays as
+        it is; what is delivered out of the copy is delivered again after the next start, and the server knows it."""
+        _log.error("the disk is full: print events are kept in memory only; free some space, then restart the agent")
+        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        with contextlib.suppress(sqlite3.Error):
+            uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as kept:
+                kept.backup(connection)
+        connection.executescript(_SCHEMA)
+        return connection
+
     def _put_aside(self, error: Exception) -> None:
         aside = f"{self.path}.damaged-{int(time.time())}"
         for suffix in ("", "-wal", "-shm"):
@@ -75,7 +96,7 @@ class Database:
                 damaged.replace(f"{aside}{suffix}")
         _log.error("the agent's database was damaged (%s); it is kept as %s and a new one is begun", error, aside)
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; may be nested. Raises OSError if it cannot be committed."""
         with self._lock:
@@ -143,3 +164,10 @@ class Database:
 
 def _damaged(error: sqlite3.OperationalError) -> bool:
     return any(word in str(error) for word in ("malformed", "not a database", "disk I/O"))
+
+
+def _disk_is_full(folder: str, error: sqlite3.DatabaseError) -> bool:
+    if "disk is full" in str(error):
+        return True
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize < FULL_BYTES

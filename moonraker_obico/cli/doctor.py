@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent_core.config import AgentConfig, CameraConfig
+from agent_core.database import FILE_NAME
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid
 from agent_core.features.camera import HttpCamera
 from agent_core.features.camera_urls import shown
@@ -98,6 +99,8 @@ def _data_dir(config: HostConfig) -> Iterator[Finding]:
         return
     if not os.access(folder, os.W_OK):
         yield Finding(Level.FAIL, "data", f"{folder} may not be written by this user: check its owner")
+    elif (database := folder / FILE_NAME).exists() and not os.access(database, os.W_OK):
+        yield Finding(Level.FAIL, "data", f"{database} may not be written by this user: check its owner")
     elif free < _FREE_LEAST:
         yield Finding(Level.FAIL, "data", f"only {free // 1024**2} MB are free at {folder}: delete some files")
     else:
@@ -212,7 +215,7 @@ def _server(config: HostConfig, http: Http, running: bool) -> Iterator[Finding]:
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         advice = "check the address in [server] url, and this machine's network"
         yield Finding(Level.FAIL, "server", f"the name {host} is not known to DNS: {advice}")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,8 +26,10 @@ def take(path: Path) -> int:
         told = os.read(handle, 20)
         os.close(handle)
         raise Running(int(told) if told.strip().isdigit() else None) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    # The number is for people; a full disk is no reason not to start.
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
     return handle
 
 

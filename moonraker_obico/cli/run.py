@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -56,8 +57,13 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
         ) from None
     try:
         return Supervisor(config, Notifier()).run()
+    except OSError as error:
+        said = f"the agent cannot work in {config.data_dir}: {error}; check the folder's owner and free space"
+        _log.error("%s", said)
+        return exit_codes.PROBLEM
     finally:
-        config.status_path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            config.status_path.unlink(missing_ok=True)
         os.close(handle)
 
 

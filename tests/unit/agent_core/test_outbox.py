@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from agent_core import database as database_module
 from agent_core import outbox as module
 from agent_core.database import FILE_NAME, Database
 from agent_core.outbox import Entry, Outbox
@@ -254,3 +255,38 @@ def test_a_delivered_event_is_not_given_out_again_by_a_full_disk(
     assert ids(outbox) == ["c"]
     database.close()
     assert ids(Outbox(Database(str(tmp_path)))) == ["c"]
+
+
+def test_a_start_on_a_full_disk_keeps_the_file_and_works_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sound file once was put aside as damaged then (`disk I/O error`), and the agent ended."""
+    first = Database(str(tmp_path))
+    Outbox(first).append(entries("a"), lambda: first.save("print", {"ts": 1}))
+    first.close()
+
+    def refuse(_self: Database) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_open", refuse)
+        patch.setattr(database_module, "FULL_BYTES", float("inf"))
+        database = Database(str(tmp_path))
+    assert caplog.text.count("the disk is full") == 1
+    outbox = Outbox(database)
+    outbox.append(entries("b"))
+    assert ids(outbox) == ["a", "b"]
+    assert database.load("print") == {"ts": 1}
+    database.close()
+    assert ids(Outbox(Database(str(tmp_path)))) == ["a"]
+    assert [file.name for file in tmp_path.iterdir() if "damaged" in file.name] == []
+
+
+def test_a_first_start_on_a_full_disk_works_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: Database) -> NoReturn:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Database, "_open", refuse)
+    outbox = Outbox(Database(str(tmp_path)))
+    outbox.append(entries("a"))
+    assert ids(outbox) == ["a"]
