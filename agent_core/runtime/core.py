@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,6 +33,9 @@ PRINT_KEY = "print"
 
 LONGEST_WAIT = 20.0
 """Seconds between two turns at the most: the sign of life for a watchdog."""
+
+TROUBLES_TOLD = 20
+"""Reasons of one outage that are not told again."""
 
 NOT_LINKED = "not linked to a server yet: enter the six-digit code that the server shows"
 DUPLICATE = "another agent uses this printer's token: stop the other one, or link this printer again"
@@ -73,7 +77,7 @@ class Core:
         self._schedule = payload.Schedule()
         self._settings_due = True
         self._last_turn = clock.monotonic()
-        self._told_trouble: str | None = None
+        self._told_trouble: deque[str] = deque(maxlen=TROUBLES_TOLD)
         self._lost_events = False
         self._pictures: tuple[bool, bool, bool] | None = None
         remembered = database.load(PRINT_KEY)
@@ -218,7 +222,7 @@ class Core:
                 self._session.on_open(now)
                 self._schedule = payload.Schedule()
                 self._settings_due = True
-                self._told_trouble = None
+                self._told_trouble.clear()
                 _log.info("connected to %s", self._config.server_url)
                 self._publish_link(LinkState(connected=True, since=self._clock.now()))
             case Refused(error=error):
@@ -288,14 +292,22 @@ class Core:
         if not self._session.ready_for_status or now < self._status_due():
             return
         settings = payload.settings(self._config, self.state.settings) if self._settings_due else None
-        try:
-            frame = encode(payload.status_message(self.state, self._clock.now(), settings))
-        except WireError as error:
-            _log.error("a status could not be written, please report this: %s", error)
-        else:
+        # Whatever becomes of them: settings that cannot be written must not keep the statuses after this one back.
+        self._settings_due = False
+        frame = self._status_frame(settings)
+        if frame is None and settings is not None:
+            frame = self._status_frame(None)
+        if frame is not None:
             self._perform([self._session.status_frame(frame)])
-            self._settings_due = False
         self._schedule = self._schedule.sent(now)
+
+    def _status_frame(self, settings: wire.Settings | None) -> str | bytes | None:
+        try:
+            return encode(payload.status_message(self.state, self._clock.now(), settings))
+        except WireError as error:
+            what = "a status" if settings is None else "a status with the settings"
+            _log.error("%s could not be written, please report this: %s", what, error)
+            return None
 
     def _tell_pictures(self) -> None:
         wanted = (
@@ -308,9 +320,9 @@ class Core:
             self._on_pictures(*wanted)
 
     def _trouble(self, reason: str, *, needs_person: bool) -> None:
-        """Said once for each kind of trouble, not for each attempt."""
-        if reason != self._told_trouble:
-            self._told_trouble = reason
+        """Said once for each kind of trouble in an outage, not for each attempt."""
+        if reason not in self._told_trouble:
+            self._told_trouble.append(reason)
             _log.log(logging.ERROR if needs_person else logging.WARNING, "not connected: %s", reason)
         since = self._clock.now() if self.link_state.connected else self.link_state.since
         self._publish_link(LinkState(connected=False, since=since, reason=reason, needs_person=needs_person))

@@ -175,6 +175,9 @@ def test_what_happens_in_an_outage_is_told_afterwards_in_order(server: SocketSer
     rig.agent.post(PrinterReported(PRINTING, 2.0))
     rig.agent.post(PrintBegan(100, "vase.gcode", 2.0))
     ack(peer, peer.next(has_event("PrintStarted")))
+    # Only then: an abort throws away what the other side has not read yet.
+    with rig.changed:
+        assert rig.changed.wait_for(lambda: [state.queued_events for state in rig.links][-2:] == [1, 0], PATIENCE)
     server.refuse_with = 503
     peer.abort()
     rig.wait_link(lambda state: not state.connected and state.needs_person is False)

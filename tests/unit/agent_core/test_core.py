@@ -1,0 +1,200 @@
+"""The core thread's turns, one by one, with a link and a clock that do as they are told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_core.config import AgentConfig, Secret
+from agent_core.database import Database
+from agent_core.errors import AuthRefused, TlsRefused, Unreachable
+from agent_core.model import (
+    AlertRaised,
+    HostEvent,
+    HostSettings,
+    Job,
+    LinkState,
+    Phase,
+    PrintBegan,
+    PrintEnded,
+    PrinterReport,
+    PrinterReported,
+    PrintOutcome,
+    Progress,
+    SettingsReported,
+)
+from agent_core.passthru import PassthruDesk
+from agent_core.runtime.core import Core
+from agent_core.transport.websocket import Alive, Closed, FrameRead, Opened, Refused, Written
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return 1_795_000_000.0 + self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+class FakeLink:
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.frames: list[Any] = []
+
+    def connect(self) -> None:
+        self.done.append("connect")
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def ping(self) -> None:
+        self.done.append("ping")
+
+    def send(self, frame: str | bytes) -> None:
+        self.frames.append(json.loads(frame))
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.clock, self.link = FakeClock(), FakeLink()
+        self.database = Database(str(folder))
+        self.links: list[LinkState] = []
+        self.alerts: list[AlertRaised] = []
+        config = AgentConfig("moonraker_obico", "3", "http://h:1", Secret("t0ken"), str(folder))
+        self.core = Core(
+            config, self.database, self.clock, self.link,  # type: ignore[arg-type]  # as much of a Link as it needs
+            uniform=lambda: 1.0, on_link_change=self.links.append, on_pictures=lambda _p, _v, _w: None,
+            on_boost=lambda: None, register_file=lambda _ts, _job: None, send_alert=self.alerts.append,
+            passthru=PassthruDesk({}),
+        )  # fmt: skip
+
+    def turn(self, *events: Any, seconds: float = 0.0) -> float:
+        for event in events:
+            if isinstance(event, (Opened, Refused, FrameRead, Alive, Written, Closed)):
+                self.core.on_link_event(event)
+            else:
+                self.core.post(event)
+        self.clock.time += seconds
+        return self.core._turn()
+
+    def events(self) -> list[str]:
+        return [frame["event"]["event_type"] for frame in self.link.frames if frame.get("event")]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.database.close()
+
+
+def server_says(**message: Any) -> FrameRead:
+    return FrameRead(json.dumps(message))
+
+
+def test_each_reason_is_told_once_in_an_outage_even_if_they_alternate(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A weak Wi-Fi fails now by DNS, now by timeout: a line for each attempt would fill the log of a night."""
+    with caplog.at_level(logging.INFO):
+        for _ in range(10):
+            for reason in ("the host name is not known", "no connection: timed out"):
+                bench.turn(seconds=60.0)
+                bench.turn(Refused(Unreachable(reason)))
+        assert caplog.text.count("not connected") == 2
+        bench.turn(seconds=60.0)
+        bench.turn(Opened())
+        assert caplog.text.count("connected to http://h:1") == 1
+        bench.turn(Closed(1006, "the host name is not known"))
+    assert caplog.text.count("not connected") == 3
+    assert bench.core.link_state.reason == "the host name is not known"
+
+
+@pytest.mark.parametrize("error", [AuthRefused("link again"), TlsRefused("its certificate has expired")])
+def test_what_a_person_must_do_is_an_error_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture, error: AuthRefused | TlsRefused
+) -> None:
+    for _ in range(3):
+        bench.turn(seconds=400.0)
+        bench.turn(Refused(error))
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert bench.core.link_state.needs_person
+    assert bench.link.done.count("connect") >= 3  # a person may set it right without a restart
+
+
+def test_figures_that_are_none_keep_no_event_back(bench: Bench) -> None:
+    """What the printer reports is foreign input; that a print began or ended must be told all the same."""
+    bench.turn(Opened())
+    mad = PrinterReport(phase=Phase.PRINTING, job=Job(name="a"), progress=Progress(print_time=float("nan")))
+    happened: list[HostEvent] = [
+        PrinterReported(mad, 1.0),
+        PrintBegan(5, "a", 5.0),
+        PrintEnded(PrintOutcome.DONE, 9.0, None, mad),
+    ]
+    for event in happened:
+        bench.turn(event)
+    assert bench.events() == ["PrintStarted", "PrintDone"]
+    assert [frame["current_print_ts"] for frame in bench.link.frames if frame.get("event")] == [5, 5]
+
+
+def test_settings_that_cannot_be_written_do_not_keep_the_statuses_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are sent together with a status; without this the printer would be shown as offline for good."""
+    bench.turn(SettingsReported(HostSettings(installed_plugins=("x" * 2_000_000,)), 1.0), Opened())
+    bench.turn(PrinterReported(PrinterReport(phase=Phase.OPERATIONAL, z=1.0), 2.0, urgent=True), seconds=1.0)
+    assert bench.link.frames[-1]["status"]["currentZ"] == 1.0
+    bench.turn(seconds=60.0)
+    assert caplog.text.count("could not be written") == 1
+
+
+def test_a_status_that_cannot_be_written_makes_no_hot_loop(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.turn(Opened())
+    vast = PrinterReport(phase=Phase.OPERATIONAL, job=Job(name="x" * 2_000_000))
+    wait = bench.turn(PrinterReported(vast, 1.0, urgent=True), seconds=1.0)
+    assert "a status could not be written" in caplog.text
+    assert wait > 1.0
+    bench.turn(PrinterReported(PrinterReport(phase=Phase.OPERATIONAL, z=1.0), 2.0, urgent=True), seconds=1.0)
+    assert bench.link.frames[-1]["status"]["currentZ"] == 1.0
+
+
+def test_a_peer_that_is_dead_is_given_up_within_45_s(bench: Bench) -> None:
+    bench.turn(Opened())
+    bench.turn(seconds=20.0)
+    assert bench.link.done[-1] == "ping"
+    bench.turn(Alive())
+    bench.turn(seconds=20.0)
+    assert bench.link.done.count("ping") == 2
+    bench.turn(seconds=15.0)
+    assert bench.link.done[-1] == "close"
+    assert bench.core.link_state.reason == "the server does not answer: connection given up"
+    assert not bench.core.link_state.connected
+
+
+def test_the_server_is_known_by_its_name(bench: Bench) -> None:
+    bench.turn(Opened())
+    bench.turn(server_says(server={"name": "reference", "version": "3"}, remote_status={"viewing": True}))
+    assert bench.core.link_state.server_name == "reference 3"
+    bench.turn(FrameRead("no JSON"), FrameRead("[]"), FrameRead(b"\x00"), server_says(unheard="of"))
+    assert bench.core.link_state.connected
+
+
+def test_the_state_outlives_a_clock_that_is_set(bench: Bench) -> None:
+    """A Raspberry Pi has no clock of its own: NTP may set it by hours, either way."""
+    bench.turn(Opened())
+    bench.turn(PrinterReported(PrinterReport(phase=Phase.PRINTING), 1.0), PrintBegan(5, "a", 5.0))
+    bench.core.on_command_begin(Phase.PAUSING)
+    bench.core.on_command_end(succeeded=True)
+    bench.turn()
+    assert bench.core.state.transient is not None
+    bench.clock.now = lambda: 1_700_000_000.0  # type: ignore[method-assign]  # years back
+    bench.turn(PrinterReported(PrinterReport(phase=Phase.PRINTING, z=1.0), 2.0))
+    assert bench.core.state.transient is None
