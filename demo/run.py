@@ -181,7 +181,7 @@ class Demo:
         for name, stop in reversed(self._stops):
             try:
                 stop()
-            except (Trouble, OctoPrintTrouble, OSError) as error:
+            except (Trouble, OctoPrintTrouble, OSError) as error:  # noqa: PERF203 - one must not keep the others
                 print(f"{name} did not end properly: {error}", file=sys.stderr)
         self._short.cleanup()
 
@@ -300,7 +300,7 @@ def _run(args: argparse.Namespace, only: str | None) -> int:
             print(f"\nstill running at {demo.server.url}/ (demo / {demo.password}); Ctrl-C ends it", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 demo.watch()
-        return status
+        return status  # noqa: TRY300 - what the except clause names can come from any line above
     except (Trouble, Refused, OctoPrintTrouble) as error:
         print(f"\n{error}", file=sys.stderr, flush=True)
         return 1

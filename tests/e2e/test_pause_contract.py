@@ -77,7 +77,7 @@ def klipper(kept: rig.KlipperPrinter) -> Iterator[rig.KlipperPrinter]:
 
 
 def pushed(end: StandinState, begin: StandinState) -> tuple[float, ...]:
-    """Where it ended: X, Y, Z, and the filament pushed since `begin` (the stand-in's E goes on from print to print)."""
+    """Where it ended: X, Y, Z, and the filament pushed since `begin` (the stand-in's own E never restarts)."""
     return (*end.position[:3], end.position[3] - begin.position[3])
 
 
