@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +125,13 @@ class OctoPrintHost:
         except FileNotFoundError:
             return []
         found = []
+        # Each time it is switched on, the virtual printer adds one more handler to its log: the same record, with time,
+        # line number and checksum, then stands there as often as it was connected, perhaps among a few others.
+        before: deque[str] = deque(maxlen=8)
         for line in text.splitlines():
             _, marker, sent = line.partition(" <<< ")
-            if marker:
+            if marker and line not in before:
+                before.append(line)
                 found.append(re.sub(r"\*\d+$", "", re.sub(r"^N\d+\s*", "", sent)).strip())
         return found
 

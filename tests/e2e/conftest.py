@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -67,6 +68,17 @@ class Fleet:
 
     def stop(self) -> None:
         self._stack.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ended_properly() -> Iterator[None]:
+    """A run that is told to end (`timeout`, a closed terminal) still ends the programs that it started."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _marked(kind: str) -> Any:

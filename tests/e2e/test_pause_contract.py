@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +55,9 @@ def modes_of(state: StandinState) -> list[float]:
 
 
 @pytest.fixture(scope="module", params=["plain", "client"])
-def kept(request: pytest.FixtureRequest, server: Server, fleet: Fleet, short_folder: Any) -> Iterator[rig.KlipperPrinter]:
+def kept(
+    request: pytest.FixtureRequest, server: Server, fleet: Fleet, short_folder: Path
+) -> Iterator[rig.KlipperPrinter]:
     """Klipper with its built-in PAUSE, or with macros that retract, lift and park themselves."""
     if request.param == "plain":
         found = fleet.get("klipper")
