@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 SILENCE_SECONDS = 35.0
 """Moonraker pings every 10 s; three missed and it is dead."""
 RETRY_FIRST, RETRY_MOST = 0.5, 10.0
+STABLE_SECONDS = 10.0
+"""A connection that lived so long was no accident: the next attempt is at once again."""
 RETRY_PERSON = 30.0
 """Where only a person can help, it is still tried now and then: the person will not restart the agent."""
 POLL_COMING = 1.0
@@ -80,6 +82,7 @@ class Connection:
         self.worker = Worker("moonraker", tick=self._session, on_stop=self._socket.hang_up)
         # The reading thread's own.
         self._failures = 0
+        self._connected_at: float | None = None
         self._told: str | None = None
         self._greeted = False
         self._offset = clock.now() - clock.monotonic()
@@ -119,6 +122,9 @@ class Connection:
             self._end_session(reason)
         self._log_loss(reason, person=person)
         self._heard_at = self._clock.monotonic()
+        if self._connected_at is not None and self._heard_at - self._connected_at >= STABLE_SECONDS:
+            self._failures = 0
+        self._connected_at = None
         if person:
             return RETRY_PERSON
         self._failures += 1
@@ -211,7 +217,8 @@ class Connection:
             _log.info("connected to Moonraker at %s", self._address.shown)
         self._told = None
         self._greeted = True
-        self._failures = 0
+        if self._connected_at is None:
+            self._connected_at = self._clock.monotonic()
 
     def _klippy(self, state: Klippy, message: str | None) -> None:
         now = self._now()

@@ -120,3 +120,25 @@ def test_answers_and_notifications_of_wrong_types_harm_nothing(rubbish: Any) -> 
         fields = {"state": rubbish, "filename": rubbish, "total_duration": rubbish, "info": rubbish}
         connection._notified("notify_status_update", [{"print_stats": fields, "webhooks": {"state": rubbish}}])
         connection._timers()
+
+
+def test_a_moonraker_that_hangs_up_again_and_again_is_asked_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers and then drops us at once must not be asked twice a second, with two log lines each time."""
+    clock = Clock()
+    connection = Connection(
+        Address("127.0.0.1", 7125), Translator(), KlipperCalls(clock), post=lambda _event: None,
+        on_host_fact=lambda _name, _value: None, http=NoHttp(), clock=clock, version="1", jitter=lambda: 1.0,
+    )  # fmt: skip
+
+    def lives(seconds: float) -> float:
+        def read(_ws: object) -> None:
+            connection._connected_again()
+            clock.time += seconds
+            raise Lost("closed")
+
+        monkeypatch.setattr(connection, "_open", lambda: None)
+        monkeypatch.setattr(connection, "_read", read)
+        return connection._session()
+
+    assert [lives(0.1) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert lives(60.0) == 0.5
