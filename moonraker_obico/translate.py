@@ -44,6 +44,8 @@ ERROR_LINE_SECONDS = 5.0
 """A `!!` line so shortly before `cancelled` is why (on_error_gcode: CANCEL_PRINT leaves no other sign)."""
 FRAME_SECONDS = 2.0
 """`paused` may outlast the time-lapse macro's own flag by so much."""
+SAME_SECOND = 2
+"""Whole seconds by which a new print's start may fall short of the last one's identity: two began within a second."""
 REPORT_SECONDS_ACTIVE = 1.0
 REPORT_SECONDS_IDLE = 2.0
 """Reports are at least so far apart unless the phase changes: temperatures change four times a second."""
@@ -101,6 +103,7 @@ class Translator:
         self._was_ready = False
         self._fresh = True
         self._print = None if remembered is None else Known(remembered.ts, remembered.filename)
+        self._ended_ts = 0
         self._paused = remembered is not None and remembered.paused_at is not None
         self._pending: _Pending | None = None
         self._phase: Phase | None = None
@@ -405,6 +408,7 @@ class Translator:
     def _end(
         self, outcome: PrintOutcome, at: float, reason: str | None, report: PrinterReport | None
     ) -> list[HostEvent]:
+        self._ended_ts = 0 if self._print is None else self._print.ts
         self._print = None
         self._paused = False
         self._error_line = None
@@ -474,6 +478,8 @@ class Translator:
         events: list[HostEvent] = []
         if self._print is not None and self._print.ts != ts:
             events += self._over(jobs, now)
+        if pending.ask is _Ask.START and 0 <= self._ended_ts - ts <= SAME_SECOND:
+            ts = self._ended_ts + 1
         self._print = Known(ts, filename)
         state = text(self._status, "print_stats", "state")
         if pending.ask is _Ask.START:

@@ -317,3 +317,21 @@ def test_foreign_input_harms_nothing() -> None:
     assert read_job(None) is None
     assert read_jobs({"jobs": [None, {"filename": A}]}) == []
     told.take(told.translator.subscribed(None, T0 + 6))
+
+
+def test_the_same_file_again_within_a_second_has_an_identity_of_its_own() -> None:
+    """Else the server would take the second print for the first, which is over."""
+    told = Told()
+    told.printing(A, T0 + 0.1)
+    told.stats(T0 + 0.4, state="cancelled", total_duration=0.3)
+    told.stats(T0 + 0.6, state="printing", total_duration=0.0)
+    (second,) = told.take(told.translator.history_changed("added", job(A, T0 + 0.6), T0 + 0.61))
+    assert isinstance(second, PrintBegan)
+    assert second.ts == int(T0) + 1
+    # Seen anew after a break it is still itself.
+    told.take(told.translator.socket_lost("away", T0 + 5))
+    told.ready(full("printing", A, 9.4), T0 + 10)
+    jobs = [job(A, T0 + 0.6), job(A, T0 + 0.1, "cancelled", T0 + 0.4)]
+    (found,) = told.take(told.translator.history_listed(jobs, T0 + 10.1))
+    assert isinstance(found, PrintFound)
+    assert found.ts == second.ts
