@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from agent_core.commands import CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
-from agent_core.errors import AgentError
+from agent_core.errors import AgentError, WrongPeer
 from agent_core.features.alerts import send_alert
 from agent_core.features.files import register_file
 from agent_core.features.snapshots import Snapshots
@@ -175,11 +175,16 @@ class Agent:
         self._snapshots.submit(self._deliver_alerts)
 
     def _deliver_alerts(self) -> None:
-        while self._undelivered:
+        for _ in range(len(self._undelivered)):
             alert, key = self._undelivered[0]
             try:
                 send_alert(self._parts.http, self._parts.config, alert, key)
+            except WrongPeer as error:
+                # Perhaps it is this one that the server will not have: it must not hold up the others.
+                _log.warning("an alert waits for the server: %s", error)
+                self._undelivered.rotate(-1)
             except AgentError as error:
                 _log.warning("an alert waits for the server: %s", error)
                 return
-            self._undelivered.popleft()
+            else:
+                self._undelivered.popleft()

@@ -314,6 +314,18 @@ def test_alerts_go_to_viewers_and_by_http_and_wait_for_the_server(server: Socket
     assert dict(second.form or {})["event_title"] == "Homing lost"
 
 
+def test_an_alert_that_the_server_will_not_have_does_not_hold_up_the_others(rig: Rig, server: SocketServer) -> None:
+    def is_alert(title: str) -> Callable[[HttpRequest], bool]:
+        return lambda request: (request.form or {}).get("event_title") == title
+
+    server.peer()
+    rig.http.status = 400
+    rig.agent.post(AlertRaised("bad", "The server takes offence.", 5.0))
+    rig.http.wait(is_alert("bad"))
+    rig.agent.post(AlertRaised("good", "The heater is on fire.", 6.0))
+    rig.http.wait(is_alert("good"))
+
+
 def test_no_thread_is_left_and_no_more_than_four_are_used(server: SocketServer, tmp_path: Path) -> None:
     def ours() -> list[str]:
         return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("obico-"))
