@@ -120,7 +120,7 @@ class Line:
     def answer(self, method: str, deadline: Deadline) -> http.client.HTTPResponse:
         """The answer, its headers read and its body not."""
         source = _Source(_Reader(self._open_socket(), deadline))
-        answer = http.client.HTTPResponse(source, method=method)  # type: ignore[arg-type]
+        answer = http.client.HTTPResponse(source, method=method)  # type: ignore[arg-type]  # it only calls makefile
         answer.begin()
         return answer
 
@@ -170,7 +170,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants its own private Buffer
         self._source.settimeout(self._deadline.left())
         return self._source.recv_into(buffer)
 
