@@ -74,7 +74,7 @@ class Observation:
         )
 
 
-_VAGUE_REASONS = frozenset({None, "", "error", "cancelled", "failed"})
+_VAGUE_REASONS = frozenset({None, "", "error", "cancelled", "failed", "unknown"})
 """Words of `reason` that name a kind and tell nothing of why."""
 
 

@@ -256,6 +256,9 @@ class OctoPrintPrinter(Printer):
         return True
 
     def host_cancel(self) -> None:
+        if self.host.state() not in {"PRINTING", "PAUSED", "PAUSING", "RESUMING", "STARTING"}:
+            self.mend()
+            return
         self.host.gcode("M220 S100000")
         self.host.job("cancel")
 

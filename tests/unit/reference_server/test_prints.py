@@ -149,6 +149,7 @@ def test_failed_alone_reads_as_cancelled_and_says_why() -> None:
     [
         ({"reason": "OctoPrint was restarted during the print"}, "OctoPrint was restarted during the print"),
         ({"reason": "error"}, "what the printer says now"),
+        ({"reason": "unknown"}, "what the printer says now"),  # OctoPrint 2.0
         ({"reason": "error", "error": "Thermal runaway"}, "Thermal runaway"),
         ({}, "what the printer says now"),
     ],
