@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider
+# Tests of real programs mostly wait for them: two at a time, file by file, so that a file's programs are shared.
+TWO := -n 2 --dist loadfile
 
 .PHONY: help demo test lint unit contract e2e browser bench coverage envs packages clean
 
@@ -38,13 +40,13 @@ unit: $(VENV)/ready
 	$(PYTEST) tests/test_imports.py tests/unit
 
 contract: packages envs
-	$(PYTEST) tests/contract
+	$(PYTEST) $(TWO) tests/contract
 
 e2e: packages envs
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(TWO) tests/e2e
 
 browser: packages envs
-	$(PYTEST) tests/browser
+	$(PYTEST) $(TWO) tests/browser
 
 # A skipped test counts as failed here: the set-up above has made all that they need.
 test: export COMPLETE = 1

@@ -62,6 +62,7 @@ setup(
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
             "requests>=2.28",
             "ruff>=0.6",
             "trustme>=1.1",
