@@ -41,6 +41,7 @@ unit: $(VENV)/ready
 
 contract: packages envs
 	$(PYTEST) $(TWO) tests/contract
+	PAUSE_CASES=1100 $(PYTEST) $(TWO) tests/unit/agent_core/test_pause_klipper.py tests/unit/agent_core/test_pause_marlin.py
 
 e2e: packages envs
 	$(PYTEST) $(TWO) tests/e2e

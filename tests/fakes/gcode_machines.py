@@ -6,12 +6,16 @@ says of G90/G91/M82/M83, M221 and cold extrusion, in both of its generations. Ne
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 _PARAMS = re.compile(r"([A-Z])\s*([-+]?\d*\.?\d+)")
 X, Y, Z, E = range(4)
+
+PAUSE_CASES = int(os.environ.get("PAUSE_CASES", "200"))
+"""Random cases of each dialect's pause: few while one works (`make unit`), 1,100 each in `make contract`."""
 
 
 class Refused(Exception):

@@ -15,7 +15,7 @@ from agent_core import pause_klipper as klipper
 from agent_core.pause import Machine, PauseSettings, plan_pause, plan_resume
 from agent_core.pause_record import PauseRecord, Step
 from agent_core.pause_watch import RENEW_AFTER, Turn, turn
-from tests.fakes.gcode_machines import E, KlipperMachine, Refused, Z
+from tests.fakes.gcode_machines import PAUSE_CASES, E, KlipperMachine, Refused, Z
 
 PAUSED: dict[str, dict[str, Any]] = {
     "webhooks": {"state": "ready", "state_message": "Printer is ready"},
@@ -238,7 +238,7 @@ class Journey:
                 assert careful(self.machine, klipper.unretract(again.unretract, self.machine.extrude_factor))
 
 
-@settings(max_examples=1050, deadline=None)
+@settings(max_examples=PAUSE_CASES, deadline=None)
 @given(
     lines=FILE_LINES,
     macros=MACROS,

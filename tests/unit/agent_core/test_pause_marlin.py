@@ -23,7 +23,7 @@ from agent_core.pause_marlin import (
     resume_plan,
 )
 from agent_core.pause_record import PauseRecord, Step
-from tests.fakes.gcode_machines import MarlinMachine, Z
+from tests.fakes.gcode_machines import PAUSE_CASES, MarlinMachine, Z
 
 HEATERS = {"tool0": Temperature(200.0, 200.0, 5.0), "bed": Temperature(60.0, 60.0), "chamber": Temperature(30.0, 40.0)}
 COLD = {"tool0": Temperature(30.0, 0.0), "bed": Temperature(30.0, 0.0)}
@@ -240,7 +240,7 @@ class Host:
         return MarlinFacts(modes or self.tracker, heaters, z=printer.logical[Z], z_max=z_max)
 
 
-@settings(max_examples=1050, deadline=None)
+@settings(max_examples=PAUSE_CASES, deadline=None)
 @given(
     first=st.sampled_from([["G90", "M82"], ["M83", "G90"], ["M83"], ["G91"], [], ["M82"]]),
     lines=FILE_LINES,
