@@ -92,9 +92,11 @@ function connect() {
         take(message);
       }
     },
-    closed(opened) {
+    async closed(opened, lockedOut) {
       store.linkLost();
-      if (!opened) checkLogin();
+      if (opened && !lockedOut) return;
+      const may = await checkLogin();
+      if (may && lockedOut) socket.hurry();
     },
     alive: api.health,
   });
@@ -127,6 +129,7 @@ function refreshHistory() {
   // Changes come in flocks; one question answers them all.
   historyTimer ??= setTimeout(async () => {
     historyTimer = null;
+    if (store.link.state !== "live") return; // asked again with the next connection
     try {
       const [prints, events] = await Promise.all([api.recentPrints(PRINTS), api.recentEvents(EVENTS)]);
       store.setHistory(prints, events);

@@ -5,6 +5,8 @@ const FIRST = 1000;
 const CAP = 30_000;
 const STABLE = 10_000;
 const HANDSHAKE = 10_000;
+// The close code that says: the session has ended. To try again is pointless until somebody has logged in.
+const LOCKED_OUT = 1008;
 // A pulled cable makes no noise. After QUIET without a frame the server is asked over HTTP, which has
 // 5 s, so a dead link is noticed within 25 s.
 const CHECK_EVERY = 5000;
@@ -29,7 +31,7 @@ export class LiveSocket {
   #stopped = false;
 
   /**
-   * on: {message(object), closed(opened), alive(): Promise that rejects when the server is gone}.
+   * on: {message(object), closed(opened, lockedOut), alive(): Promise that rejects when the server is gone}.
    * Connects at once; closed() comes once for every connection that ends or fails.
    */
   constructor(address, on) {
@@ -71,7 +73,7 @@ export class LiveSocket {
     let checking = false;
     let ended = false;
 
-    const end = () => {
+    const end = (event) => {
       if (ended) return;
       ended = true;
       clearTimeout(handshake);
@@ -80,11 +82,12 @@ export class LiveSocket {
       socket.close();
       if (this.#stopped) return;
       if (opened !== null && performance.now() - opened > STABLE) this.#attempt = 0;
-      const wait = backoff(this.#attempt);
+      const lockedOut = event?.code === LOCKED_OUT;
+      const wait = lockedOut ? CAP : backoff(this.#attempt);
       this.#attempt += 1;
       this.retryAt = Date.now() + wait;
       this.#retry = setTimeout(() => this.#connect(), wait);
-      this.#on.closed(opened !== null);
+      this.#on.closed(opened !== null, lockedOut);
     };
     this.#drop = end;
     const handshake = setTimeout(end, HANDSHAKE);
