@@ -132,10 +132,10 @@ def test_promise_1_klipper_returns_exactly(klipper: rig.KlipperPrinter, modes: s
 
 @pytest.mark.moonraker
 def test_promise_1_klipper_paused_in_mid_motion(klipper: rig.KlipperPrinter) -> None:
-    """Not held anywhere: paused twice wherever it happens to be, the file ends where it ends undisturbed."""
+    """Not held anywhere: paused wherever it happens to be, the file ends where it ends undisturbed."""
     text = klipper_text("m82_g90", factors=True).replace(HERE + "\n", "")
     ends = []
-    for pauses in (0, 2):
+    for pauses in (0, 1):
         name = f"pause_{next(_number)}.gcode"
         klipper.klipper.upload(name, text.encode())
         control = klipper.klipper.control
@@ -144,13 +144,12 @@ def test_promise_1_klipper_paused_in_mid_motion(klipper: rig.KlipperPrinter) -> 
         klipper.klipper.print(name)
         begin = control.wait_for(lambda s: s.held and not s.moving, 60)
         number = int(klipper.current()["id"])
-        control.set_speed(3)
+        control.set_speed(1)  # slow, so that a busy machine does not come too late with its pause
         control.release()
         for _ in range(pauses):
             assert klipper.act("pause_print") == "done"
             control.set_speed(60)
             assert klipper.act("resume_print") == "done"
-            control.set_speed(3)
         control.set_speed(60)
         assert klipper.ended(number)["ended_reason"] == "done"
         assert klipper.events(number).count("PAUSED") == pauses
