@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from demo.klippy_control import KlippyControl, StandinProcess
+from demo.processes import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / ".venvs" / "moonraker" / "bin" / "moonraker"
@@ -24,18 +24,9 @@ TRUSTED = "[authorization]\ntrusted_clients:\n  127.0.0.1\n"
 KEY_NEEDED = "[authorization]\ntrusted_clients:\n  192.0.2.1\n"
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def wait_until(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
     """Asks every 20 ms; fails the test when `seconds` have passed."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+    wait_for(condition, seconds, what or "what the test waits for", every=0.02)
 
 
 class MoonrakerHost:
