@@ -161,8 +161,10 @@ class Klipper:
         ]  # fmt: skip
         self.standin = Process("klippy's stand-in", [*programs.standin, *options], folder / "klippy.log", cwd=ROOT)
         self.moonraker = Process(
-            "Moonraker", [*programs.moonraker, "-d", str(folder), "-n"], folder / "moonraker.log", cwd=folder
-        )
+            "Moonraker", [*programs.moonraker, "-d", str(folder), "-n"], folder / "moonraker.log", cwd=folder,
+            # Its uploads go through numbered files there: two Moonrakers would take each other's.
+            env={"TMPDIR": str(folder)},
+        )  # fmt: skip
         self._camera = camera
         self._control: KlippyControl | None = None
 

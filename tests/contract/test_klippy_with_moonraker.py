@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import shutil
 import socket
@@ -44,8 +45,9 @@ class Moonraker:
             encoding="utf-8",
         )
         self._process = subprocess.Popen(
-            [str(MOONRAKER), "-d", str(folder), "-n"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+            [str(MOONRAKER), "-d", str(folder), "-n"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(folder)},  # two Moonrakers would take each other's uploads
+        )  # fmt: skip
 
     def stop(self) -> None:
         self._process.terminate()

@@ -63,7 +63,7 @@ class MoonrakerHost:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.folder)},
             )
         wait_until(self._listens, 30.0, "Moonraker listens")
 
