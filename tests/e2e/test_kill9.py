@@ -162,7 +162,9 @@ def faults(story: Story, status: str, found: dict[str, object], job: dict[str, f
     pauses, resumes = story.seen["PAUSED"], story.seen["RESUMED"]
     # Nobody was there to see a pause that began and ended while the agent was dead.
     possible = {0, 1} if story.paused and story.victim == "agent" else {1} if story.paused else {0}
-    if pauses not in possible or resumes != pauses:
+    # Nor a resume, if the print, short as it is, was over before a busy machine had the agent back.
+    unseen = {0, 1} if story.victim == "agent" else {0}
+    if pauses not in possible or pauses - resumes not in unseen:
         texts.append(f"{pauses} pauses and {resumes} resumes, wanted {possible}")
     return texts
 
