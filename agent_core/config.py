@@ -60,7 +60,6 @@ class AgentConfig:
     data_dir: str
     cameras: tuple[CameraConfig, ...] = ()
     verify_tls: bool = True
-    detection_allowed: bool = True
     extra_headers: tuple[tuple[str, str], ...] = field(default=())
 
     @property

@@ -262,8 +262,7 @@ HostEvent = (
 class ActivePrint:
     """The print under way, as kept on disk (store key `print`), so that a restart keeps its identity.
 
-    `paused_seconds` sums the ended pauses; `paused_at` is the begin of a running one. `started` tells whether a
-    PrintStarted was emitted for it.
+    `paused_seconds` sums the ended pauses; `paused_at` is the begin of a running one.
     """
 
     ts: int
