@@ -9,8 +9,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider
-# Tests of real programs mostly wait for them: two at a time, and the failed ones once more, alone.
-TRY := @sh scripts/try-tests.sh $(RUN)
 
 .PHONY: help demo test lint unit contract e2e browser bench coverage envs packages clean
 
@@ -40,14 +38,14 @@ unit: $(VENV)/ready
 	$(PYTEST) tests/test_imports.py tests/unit
 
 contract: packages envs
-	$(TRY) tests/contract
-	PAUSE_CASES=1100 $(PYTEST) -n 2 tests/unit/agent_core/test_pause_klipper.py tests/unit/agent_core/test_pause_marlin.py
+	$(PYTEST) tests/contract
+	PAUSE_CASES=1100 $(PYTEST) tests/unit/agent_core/test_pause_klipper.py tests/unit/agent_core/test_pause_marlin.py
 
 e2e: packages envs
-	$(TRY) tests/e2e
+	$(PYTEST) tests/e2e
 
 browser: packages envs
-	$(TRY) tests/browser
+	$(PYTEST) tests/browser
 
 # A skipped test counts as failed here: the set-up above has made all that they need.
 test: export COMPLETE = 1

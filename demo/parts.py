@@ -233,6 +233,7 @@ class Klipper:
 
         A print's identity on the wire is the second in which it began: two of a fast stand-in must not share one.
         """
+        wait_for(self._settled, 20, "Moonraker to have its subscriptions")
         before = self.job()
         wait_for(lambda: int(time.time()) > int(before.get("start_time", 0)), 5, "the next second", 0.01)
         self.call("/printer/print/start", filename=name)
@@ -274,10 +275,18 @@ class Klipper:
             info = self.ask("/server/info")
             if info["klippy_state"] != "ready" or info.get("missing_klippy_requirements"):
                 return False
-            # Moonraker's own subscription follows "ready"; a job that begins before it would be missed.
-            return bool(self.ask("/printer/objects/query?print_stats&toolhead")["eventtime"] > 0)
+            return self._settled()
         except Trouble:
             return False
+
+    def _settled(self) -> bool:
+        """Whether Moonraker is done with what it does after each "ready".
+
+        Its components share one subscription, which gets no updates while it is being renewed then (0.11): a print that
+        begins at that moment never becomes a job. No call tells; its log does.
+        """
+        log = self.moonraker.said()
+        return 0 < log.count("Job state initialized") <= log.count("Configuring available sensors")
 
     def _forget_control(self) -> None:
         control, self._control = self._control, None

@@ -5,8 +5,9 @@ missing=""
 have() { command -v "$1" >/dev/null 2>&1; }
 have chromium || missing="$missing chromium"
 have ip || missing="$missing iproute2"
+have nft || have iptables || missing="$missing nftables"
 have openssl || missing="$missing openssl"
-ls /usr/lib/*/libsodium.so.* /usr/lib/libsodium.so.* >/dev/null 2>&1 || missing="$missing libsodium23"
+ls /usr/lib/*/libsodium.so.* >/dev/null 2>&1 || ls /usr/lib/libsodium.so.* >/dev/null 2>&1 || missing="$missing libsodium23"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && have apt-get; then
     echo "Installing$missing …"

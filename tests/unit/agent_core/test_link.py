@@ -155,12 +155,12 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        (f"ws://127.0.0.1:{free_port()}/ws/dev/", "connection refused"),
+        ("ws://127.0.0.1:{port}/ws/dev/", "connection refused"),
         ("ws://no-such-host.invalid/ws/dev/", "is not known"),
     ],
 )
 def test_no_server_is_told_in_words(url: str, words: str) -> None:
-    probe = Probe(url)
+    probe = Probe(url.format(port=free_port()))
     probe.link.connect()
     error = probe.next(Refused).error
     assert isinstance(error, errors.Unreachable)
