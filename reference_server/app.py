@@ -25,6 +25,7 @@ from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeade
 from reference_server.api.obico import actions, others, printers, prints
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
+from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
 from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner, load_key
@@ -39,6 +40,7 @@ from reference_server.services.clock import Now, utc_now
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters
+from reference_server.services.notices import NoticeWriter
 from reference_server.services.passwords import Passwords
 from reference_server.services.printers import Printers
 from reference_server.services.secrets import RandomBytes, system_random
@@ -90,6 +92,7 @@ def make_context(
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
+    followers = (NoticeWriter(),)
     return Context(
         config=config,
         now=now,
@@ -102,10 +105,10 @@ def make_context(
             database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
         ),
         history=History(database, now),
-        reports=AgentReports(database, now),
+        reports=AgentReports(database, now, followers),
         hub=hub,
         desk=desk,
-        agent_socket=AgentSocket(hub, desk, printer_service, Tracking(database, now), now, clock),
+        agent_socket=AgentSocket(hub, desk, printer_service, Tracking(database, now, followers), now, clock),
         web_socket=WebClientSocket(hub, clock),
         media=media,
         pictures=Pictures(media),
@@ -122,11 +125,15 @@ def create_app(
     """The server as an ASGI application. Raises MigrationError and OSError where the data folder cannot be used."""
     database = open_database(config.database)
     context = make_context(config, database, now, clock, random)
+    workers: tuple[BackgroundWorker, ...] = ()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        background = Background(workers)
+        background.start()
         yield
         context.hub.close()
+        await background.stop()
         database.close()
 
     app = FastAPI(

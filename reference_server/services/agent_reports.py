@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from reference_server.services import event_text
 from reference_server.services.clock import Now
 from reference_server.services.errors import Invalid, NotFound
+from reference_server.services.followers import Follower, PrintChange
 from reference_server.services.model import EventClass, EventKind, GCodeFile, PrinterEvent, PrinterRecord
 from reference_server.services.ports import Store
 from reference_server.services.text import clean
@@ -36,8 +37,8 @@ class ReportedFile:
 
 
 class AgentReports:
-    def __init__(self, store: Store, now: Now) -> None:
-        self._store, self._now = store, now
+    def __init__(self, store: Store, now: Now, followers: Sequence[Follower] = ()) -> None:
+        self._store, self._now, self._followers = store, now, tuple(followers)
 
     def add_event(
         self, record: PrinterRecord, report: ReportedEvent, key: str | None, answer: str
@@ -56,6 +57,9 @@ class AgentReports:
             current = tx.printers.record(printer).current_print
             event = tx.events.add(replace(draft, print_id=current.id if current else None))
             tx.users.count_unseen_event(printer.user_id)
+            change = PrintChange(printer, (current,) if current else (), (event,))
+            for follower in self._followers:
+                follower.follow(tx, change)
             if key is not None:
                 tx.events.keep_answer(printer.id, key, answer, self._now())
         return answer, event

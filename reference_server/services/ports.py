@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reference_server.services.model import (
     ApiKey,
@@ -27,6 +27,8 @@ from reference_server.services.model import (
     VerificationCode,
 )
 
+if TYPE_CHECKING:
+    from reference_server.services.notices import Notice  # which knows this module
 
 class PrintFilter(str, Enum):
     """`filter` of GET /prints/ (seed 000)."""
@@ -157,6 +159,12 @@ class Codes(Protocol):
     def remove_older(self, before: datetime) -> None: ...
 
 
+class Notices(Protocol):
+    def add(self, notice: Notice) -> Notice: ...
+    def after(self, notice_id: int, limit: int) -> Sequence[Notice]:
+        """Those with a greater id, oldest first."""
+
+
 class Transaction(Protocol):
     """Everything the store keeps, as of one moment."""
 
@@ -176,6 +184,8 @@ class Transaction(Protocol):
     def files(self) -> Files: ...
     @property
     def codes(self) -> Codes: ...
+    @property
+    def notices(self) -> Notices: ...
 
 
 class Store(Protocol):

@@ -6,11 +6,13 @@ after it the id is known and the event takes no second effect. The acknowledgeme
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent_core.wire.messages import StatusMessage
 from reference_server.services import event_text
 from reference_server.services.clock import Now
+from reference_server.services.followers import Follower, PrintChange
 from reference_server.services.model import Print, Printer, PrinterEvent, PrinterRecord
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.prints import EventDraft, Observation, Outcome, is_idle, track
@@ -25,8 +27,8 @@ class Tracked:
 
 
 class Tracking:
-    def __init__(self, store: Store, now: Now) -> None:
-        self._store, self._now = store, now
+    def __init__(self, store: Store, now: Now, followers: Sequence[Follower] = ()) -> None:
+        self._store, self._now, self._followers = store, now, tuple(followers)
 
     @staticmethod
     def needs_store(record: PrinterRecord, message: StatusMessage) -> bool:
@@ -80,6 +82,12 @@ class Tracking:
         events = tuple(self._note(tx, printer, draft, stored) for draft in outcome.events)
         if outcome.corrected is not None:
             self._correct(tx, printer, outcome.corrected)
+        if events or outcome.corrected is not None:
+            # A print may have been saved twice on the way: the newest version of each is told.
+            prints = {job.id: job for job in stored.values()} | ({current.id: current} if current else {})
+            change = PrintChange(printer, tuple(prints.values()), events, outcome.corrected)
+            for follower in self._followers:
+                follower.follow(tx, change)
         return Tracked(tx.printers.record(printer), events)
 
     def _note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from reference_server.store.account_repositories import SqlApiKeys, SqlSessions, SqlUsers
+from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
 from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
 
@@ -21,3 +22,4 @@ class SqlTransaction:
         self.events = SqlEvents(session)
         self.files = SqlFiles(session)
         self.codes = SqlCodes(session)
+        self.notices = SqlNotices(session)

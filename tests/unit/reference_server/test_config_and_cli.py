@@ -15,6 +15,7 @@ from reference_server import cli
 from reference_server.app import open_database
 from reference_server.config import SETTINGS, ConfigError, default_data_dir, load_config
 from reference_server.lock import Locked, exclusive
+from reference_server.store.all_tables import metadata
 from reference_server.store.database import make_engine
 from reference_server.store.migrate import HEAD, MigrationError, current_revision, known_revisions, migrate
 from tests.unit.reference_server.support import make_config
@@ -153,11 +154,10 @@ def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from reference_server.store.tables import Base
 
     engine = make_engine(tmp_path / "x.sqlite3")
     migrate(engine, tmp_path / "x.sqlite3")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
