@@ -35,6 +35,8 @@ class Problem(Exception):
 def make_parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for setting in SETTINGS:
+        if setting.secret:
+            continue
         default = f"; default: {setting.default}" if setting.default else ""
         options.add_argument(
             f"--{setting.option}", metavar=setting.metavar, help=f"{setting.help} [{setting.env}{default}]"
@@ -42,7 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="obico-reference-server", parents=[options], argument_default=argparse.SUPPRESS,
         description="Self-hosted server for 3D printers with Obico agents. Without a command it runs the server.",
-        epilog="Each option can be set by the environment variable in brackets instead.",
+        epilog="Each option can be set by the environment variable in brackets instead."
+        + "".join(f" {setting.env}: {setting.help}." for setting in SETTINGS if setting.secret),
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"obico-reference-server {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="[COMMAND]")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,9 @@ class ServerConfig:
     `public_url`: how people reach the server when that is not what they type into the browser's address (a reverse
     proxy that changes the host), without a trailing slash; None = taken from each request.
     `pic_limit_per_minute`: pictures per printer and clock minute, 0 = no limit (wire-protocol.md §4).
+    `detector`: builtin, remote, local or off; `ml_api_url` and `ml_api_token`: where the remote one is;
+    `detector_model`: the local one's file; `detector_timeout`: seconds for one picture; `detection_every`: seconds from
+    one judged picture of a printer to the next (wire-protocol.md §5.4 assumes 10).
     """
 
     host: str
@@ -34,6 +37,12 @@ class ServerConfig:
     log_format: str
     trusted_proxies: str
     pic_limit_per_minute: int
+    detector: str
+    ml_api_url: str | None
+    ml_api_token: str | None = field(repr=False)
+    detector_model: Path | None
+    detector_timeout: float
+    detection_every: float
 
     @property
     def database(self) -> Path:
@@ -62,6 +71,7 @@ class Setting:
     read: Callable[[str], Any]
     help: str
     metavar: str = "VALUE"
+    secret: bool = False  # in the environment only: other users of the machine can read a command line
 
     @property
     def key(self) -> str:
@@ -104,6 +114,38 @@ def _url(text: str) -> str | None:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _service(text: str) -> str | None:
+    """An address that may have a path and, unlike `_url`, is reached by the server itself."""
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("an address like http://127.0.0.1:3333 is needed")
+    return text.rstrip("/")
+
+
+def _file(text: str) -> Path | None:
+    if "\0" in text:
+        raise ValueError("a file is needed")
+    return Path(text).expanduser() if text else None
+
+
+def _secret(text: str) -> str | None:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("a token of plain characters is needed")
+    return text or None
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text) if text.replace(".", "", 1).isdecimal() else -1.0
+        if not low <= value <= high:
+            raise ValueError(f"seconds from {low:g} to {high:g} are needed")
+        return value
+
+    return read
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text.lower() not in words:
@@ -142,6 +184,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log-format", "OBICO_SERVER_LOG_FORMAT", "text", _choice("text", "json"), "text or json", "FORMAT"),
     Setting("pic-limit-per-minute", "PIC_POST_LIMIT_PER_MINUTE", "0", _whole,
             "pictures taken from one printer per minute, 0 = no limit", "NUMBER"),
+    Setting("detector", "OBICO_SERVER_DETECTOR", "off", _choice("builtin", "remote", "local", "off"),
+            "what looks for failed prints: builtin (no model), local (a model file), remote (an ML API service) or off",
+            "KIND"),
+    Setting("ml-api-url", "OBICO_SERVER_ML_API_URL", "", _service,
+            "address of the ML API service for --detector remote, such as http://127.0.0.1:3333", "URL"),
+    Setting("ml-api-token", "ML_API_TOKEN", "", _secret, "token of the ML API service", "TOKEN", secret=True),
+    Setting("detector-model", "OBICO_SERVER_DETECTOR_MODEL", "", _file,
+            "model file for --detector local: .onnx, or .weights with its .cfg beside it", "FILE"),
+    Setting("detector-timeout", "OBICO_SERVER_DETECTOR_TIMEOUT", "20", _seconds(0.1, 300),
+            "seconds that judging one picture may take", "SECONDS"),
+    Setting("detection-every", "OBICO_SERVER_DETECTION_EVERY", "10", _seconds(0.05, 600),
+            "seconds from one judged picture of a printer to the next; the rules are made for 10", "SECONDS"),
 )  # fmt: skip
 
 
@@ -163,5 +217,6 @@ def load_config(options: Mapping[str, str | None], environment: Mapping[str, str
         try:
             found[setting.key] = setting.read(text.strip())
         except (ValueError, RuntimeError) as error:  # expanduser has no home folder
-            raise ConfigError(f"{source}: {text!r} cannot be used: {error}") from None
+            shown = "its value" if setting.secret else repr(text)
+            raise ConfigError(f"{source}: {shown} cannot be used: {error}") from None
     return ServerConfig(**found)

@@ -42,7 +42,8 @@ def test_an_option_wins_over_the_environment() -> None:
     [
         ("port", "99999"), ("port", "-1"), ("port", "x"), ("host", "http://x"), ("host", ""), ("public_url", "ftp://x"),
         ("public_url", "https://x/path"), ("log_level", "loud"), ("trusted_proxies", "my proxy"), ("data_dir", "a\0b"),
-        ("pic_limit_per_minute", "2.5"),
+        ("pic_limit_per_minute", "2.5"), ("detector", "magic"), ("ml_api_url", "here"), ("detector_timeout", "0"),
+        ("detection_every", "soon"), ("detector_model", "a\0b"),
     ],
 )  # fmt: skip
 def test_nonsense_is_named(key: str, text: str) -> None:
@@ -53,8 +54,16 @@ def test_nonsense_is_named(key: str, text: str) -> None:
 def test_help_lists_every_option_with_variable_and_default() -> None:
     text = cli.make_parser().format_help()
     for setting in SETTINGS:
-        assert f"--{setting.option}" in text
+        assert (f"--{setting.option} " in text) != setting.secret
         assert setting.env in text
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    config = load_config({}, {"ML_API_TOKEN": "hush"})
+    assert config.ml_api_token == "hush"
+    assert "hush" not in repr(config)
+    with pytest.raises(ConfigError, match="ML_API_TOKEN: its value cannot be used"):
+        load_config({}, {"ML_API_TOKEN": "hush\nhush"})
 
 
 @pytest.fixture(autouse=True)
