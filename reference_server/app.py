@@ -27,6 +27,8 @@ from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
+from reference_server.media.disk import Room
+from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner, load_key
 from reference_server.media.storage import MediaStore
@@ -112,6 +114,7 @@ def make_context(
         web_socket=WebClientSocket(hub, clock),
         media=media,
         pictures=Pictures(media),
+        frames=FrameStore(media, Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)),
         signer=signer,
         csrf_key=_derived(key, "csrf"),
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)

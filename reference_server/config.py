@@ -27,6 +27,8 @@ class ServerConfig:
     `detector`: builtin, remote, local or off; `ml_api_url` and `ml_api_token`: where the remote one is;
     `detector_model`: the local one's file; `detector_timeout`: seconds for one picture; `detection_every`: seconds from
     one judged picture of a printer to the next (wire-protocol.md §5.4 assumes 10).
+    `media_max_*`: how much of prints' media is kept, 0 = no limit; `media_keep_free_mb`: megabytes (10⁶ bytes) that
+    stay free on the disk.
     """
 
     host: str
@@ -43,6 +45,10 @@ class ServerConfig:
     detector_model: Path | None
     detector_timeout: float
     detection_every: float
+    media_max_age_days: int
+    media_max_prints: int
+    media_max_disk_percent: int
+    media_keep_free_mb: int
 
     @property
     def database(self) -> Path:
@@ -89,6 +95,13 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError("a whole number is needed")
     return int(text)
+
+
+def _percent(text: str) -> int:
+    value = _whole(text)
+    if value > 100:
+        raise ValueError("a whole number from 0 to 100 is needed")
+    return value
 
 
 def _host(text: str) -> str:
@@ -196,6 +209,14 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds that judging one picture may take", "SECONDS"),
     Setting("detection-every", "OBICO_SERVER_DETECTION_EVERY", "10", _seconds(0.05, 600),
             "seconds from one judged picture of a printer to the next; the rules are made for 10", "SECONDS"),
+    Setting("media-max-age-days", "OBICO_SERVER_MEDIA_MAX_AGE_DAYS", "180", _whole,
+            "days that videos and pictures of a print are kept after its end, 0 = no limit", "DAYS"),
+    Setting("media-max-prints", "OBICO_SERVER_MEDIA_MAX_PRINTS", "200", _whole,
+            "prints of one printer whose videos and pictures are kept, 0 = no limit", "NUMBER"),
+    Setting("media-max-disk-percent", "OBICO_SERVER_MEDIA_MAX_DISK_PERCENT", "50", _percent,
+            "share of the disk that videos and pictures may fill, 0 = no limit", "PERCENT"),
+    Setting("media-keep-free-mb", "OBICO_SERVER_MEDIA_KEEP_FREE_MB", "500", _whole,
+            "megabytes that stay free on the disk: below that pictures are shown but not kept", "MB"),
 )  # fmt: skip
 
 

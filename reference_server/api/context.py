@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from reference_server.api.obico.views import Views
 from reference_server.config import ServerConfig
+from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner
 from reference_server.media.storage import MediaStore
@@ -44,6 +45,7 @@ class Context:
     web_socket: WebClientSocket
     media: MediaStore
     pictures: Pictures
+    frames: FrameStore
     signer: MediaSigner
     csrf_key: bytes
     anonymous_throttle: Throttle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from reference_server.api.auth import Agent, Services
 from reference_server.api.bodies import read_form
 from reference_server.api.responses import Json, empty
+from reference_server.media.frames import FrameStore
 from reference_server.media.jpeg import MOST_BYTES, NotJpeg
 from reference_server.services.text import clean
 
@@ -19,6 +21,14 @@ router = APIRouter(prefix="/api/v1/octo", tags=["agent"])
 log = logging.getLogger(__name__)
 
 CAMERA_NAME_LIMIT = 200
+
+
+def _keep(frames: FrameStore, print_id: int, at: datetime, data: bytes) -> None:
+    """For the print's time-lapse, which is no reason to refuse the picture."""
+    try:
+        frames.keep(print_id, at, data)
+    except OSError as error:
+        log.error("a picture of print %s was not kept for its time-lapse: %s", print_id, error.strerror)  # noqa: TRY400
 
 
 @router.post("/pic/")
@@ -46,6 +56,9 @@ async def take_picture(request: Request, context: Services, record: Agent) -> Re
         log.error("a picture could not be written: %s; is the disk full?", error.strerror)  # noqa: TRY400
         return Json({"detail": "The picture could not be stored."}, status_code=507)
     live = context.hub.live.put(record)
+    job = live.record.current_print
+    if primary and job is not None and not form.flag("viewing_boost", False):
+        await run_in_threadpool(_keep, context.frames, job.id, picture.at, data)
     await run_in_threadpool(context.pictures.remove, live.take_picture(picture))
     context.hub.publish(printer_id)
     return Json({"result": "ok"})
