@@ -9,7 +9,7 @@ import sys
 GROUPS = {
     "agent": "Moonraker agent: memory, threads, CPU, traffic; idle and printing (3 min)",
     "growth": "Moonraker agent: memory after 1,000 prints with reconnects and bad cameras (5 min)",
-    "plugin": "OctoPrint plugin: what it adds to OctoPrint (5 min)",
+    "plugin": "OctoPrint plugin: what it adds to OctoPrint (12 min)",
     "latency": "from the server's REST call to the printer's host (1 min)",
     "server": "the server: start-up, memory, statuses a second, latency to a page (1 min)",
     "reconnect": "how long until the agent is back after its link is lost (4 min)",

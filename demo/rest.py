@@ -62,7 +62,7 @@ class Rest:
 
     def prints(self, printer: int) -> list[dict[str, Any]]:
         """All prints of a printer, newest first."""
-        query = urllib.parse.urlencode({"filter_by_printer_ids[]": printer, "sorting": "date_desc", "limit": 500})
+        query = urllib.parse.urlencode({"filter_by_printer_ids[]": printer, "sorting": "date_desc", "limit": 1000})
         return list(self.get(f"/api/v1/prints/?{query}"))
 
     def events(self, printer: int, limit: int = 500) -> list[dict[str, Any]]:
