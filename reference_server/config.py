@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from reference_server.net.policy import AddressPolicy
+
 
 class ConfigError(Exception):
     """A setting that cannot be used; the message is one line that names it and says what to do."""
@@ -39,6 +41,8 @@ class ServerConfig:
     log_format: str
     trusted_proxies: str
     pic_limit_per_minute: int
+    allow_private_addresses: bool
+    allow_loopback_addresses: bool
     detector: str
     ml_api_url: str | None
     ml_api_token: str | None = field(repr=False)
@@ -57,6 +61,11 @@ class ServerConfig:
     @property
     def media_dir(self) -> Path:
         return self.data_dir / "media"
+
+    @property
+    def address_policy(self) -> AddressPolicy:
+        """For every address that a user typed in and the server fetches (net/guard.py)."""
+        return AddressPolicy(self.allow_private_addresses, self.allow_loopback_addresses)
 
     @property
     def local_url(self) -> str:
@@ -168,6 +177,12 @@ def _choice(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _yes(text: str) -> bool:
+    if text.lower() not in {"yes", "no"}:
+        raise ValueError("yes or no is needed")
+    return text.lower() == "yes"
+
+
 def _proxies(text: str) -> str:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         _network(entry)
@@ -197,6 +212,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log-format", "OBICO_SERVER_LOG_FORMAT", "text", _choice("text", "json"), "text or json", "FORMAT"),
     Setting("pic-limit-per-minute", "PIC_POST_LIMIT_PER_MINUTE", "0", _whole,
             "pictures taken from one printer per minute, 0 = no limit", "NUMBER"),
+    Setting("allow-private-addresses", "OBICO_SERVER_ALLOW_PRIVATE_ADDRESSES", "yes", _yes,
+            "whether web hooks and the like may go to the home network (10.x, 192.168.x, fd..)", "YES|NO"),
+    Setting("allow-loopback-addresses", "OBICO_SERVER_ALLOW_LOOPBACK_ADDRESSES", "no", _yes,
+            "whether they may go to this machine itself (127.0.0.1, ::1)", "YES|NO"),
     Setting("detector", "OBICO_SERVER_DETECTOR", "off", _choice("builtin", "remote", "local", "off"),
             "what looks for failed prints: builtin (no model), local (a model file), remote (an ML API service) or off",
             "KIND"),

@@ -43,7 +43,7 @@ def test_an_option_wins_over_the_environment() -> None:
         ("port", "99999"), ("port", "-1"), ("port", "x"), ("host", "http://x"), ("host", ""), ("public_url", "ftp://x"),
         ("public_url", "https://x/path"), ("log_level", "loud"), ("trusted_proxies", "my proxy"), ("data_dir", "a\0b"),
         ("pic_limit_per_minute", "2.5"), ("detector", "magic"), ("ml_api_url", "here"), ("detector_timeout", "0"),
-        ("detection_every", "soon"), ("detector_model", "a\0b"),
+        ("detection_every", "soon"), ("detector_model", "a\0b"), ("allow_private_addresses", "perhaps"),
     ],
 )  # fmt: skip
 def test_nonsense_is_named(key: str, text: str) -> None:

@@ -1,0 +1,1 @@
+"""The server as a client: requests to addresses that people typed in."""
