@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -18,9 +21,10 @@ from reference_server.api.auth import (
 )
 from reference_server.api.bodies import json_object, text
 from reference_server.api.context import Context, caller_address
+from reference_server.api.obico.parameters import body
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import Json, empty
-from reference_server.services.accounts import LoggedIn
+from reference_server.services.accounts import EMAIL_LIMIT, LoggedIn
 from reference_server.services.errors import Unauthenticated
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
@@ -79,6 +83,18 @@ async def log_out(request: Request, context: Services, caller: User_) -> Respons
 @router.get("/users/me/")
 async def me(caller: User_) -> Response:
     return Json(Views.user(caller.user))
+
+
+class MyChanges(BaseModel):
+    email: str | None = Field(None, max_length=EMAIL_LIMIT)
+    unseen_printer_events: Literal[0] | None = Field(None, description="0: they have been seen.")
+
+
+@router.patch("/users/me/", openapi_extra=body(MyChanges))
+async def change_me(request: Request, context: Services, caller: User_) -> Response:
+    changes = await json_object(request)
+    shown = Views.user(caller.user)
+    return Json(Views.user(await run_in_threadpool(context.accounts.change, caller.user, changes, shown)))
 
 
 @router.get("/api_keys/")

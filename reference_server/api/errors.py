@@ -55,9 +55,13 @@ async def _validation_error(request: Request, error: Exception) -> Response:  # 
         if any(entry["loc"][0] == "path" for entry in error.errors()):
             return Json({"detail": "Not found."}, status_code=404)
         for entry in error.errors():
-            errors.setdefault(str(entry["loc"][-1]), []).append(str(entry["msg"]))
-    detail = "; ".join(f"{field}: {texts[0]}" for field, texts in errors.items()) or "The request is not valid."
-    return Json({"detail": detail, "errors": errors}, status_code=400)
+            # loc: ("query", name, …) or ("body", name, …); ("body", 17) is a place in text that is not JSON.
+            name = entry["loc"][1] if len(entry["loc"]) > 1 else "body"
+            texts = errors.setdefault(name if isinstance(name, str) else "body", [])
+            if (message := str(entry["msg"])) not in texts:
+                texts.append(message)
+    detail = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items())[:1000]
+    return Json({"detail": detail or "The request is not valid.", "errors": errors}, status_code=400)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001

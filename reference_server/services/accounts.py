@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from reference_server.services.model import ApiKey, Session, User
+from reference_server.services.model import ApiKey, Json, Session, User
 from reference_server.services.passwords import LONGEST, SHORTEST, Passwords
 from reference_server.services.ports import Store
 from reference_server.services.secrets import RandomBytes, same, sha256, token
@@ -87,6 +87,34 @@ class Accounts:
             now = self._now()
             user = User(0, name, email, is_owner=is_first, created_at=now, consented_at=now)
             return tx.users.add(user, password_hash)
+
+    def change(self, user: User, body: Json, shown: Json) -> User:
+        """`email`, and `unseen_printer_events` back to 0; the rest of `shown`, the user as he sees himself, may be
+        repeated unchanged. Raises Invalid, Conflict."""
+        errors: dict[str, list[str]] = {}
+        for key, value in body.items():
+            if key == "email":
+                if not isinstance(value, str) or (value and not _EMAIL.fullmatch(value)) or len(value) > EMAIL_LIMIT:
+                    errors[key] = ["This is no e-mail address."]
+            elif key == "unseen_printer_events":
+                if isinstance(value, bool) or value not in (0, shown.get(key)):
+                    errors[key] = ["0 is needed: the events have been seen."]
+            elif key not in shown:
+                errors[key] = ["There is no such field."]
+            elif value != shown[key]:
+                errors[key] = ["This field is read-only."]
+        if errors:
+            raise Invalid("; ".join(f"{key}: {texts[0]}" for key, texts in errors.items()), errors)
+        with self._store.write() as tx:
+            found = tx.users.get(user.id)
+            if found is None:
+                raise NotFound
+            if body.get("unseen_printer_events") == 0:
+                found = replace(found, unseen_printer_events=0)
+            if "email" in body:
+                found = replace(found, email=clean(body["email"], EMAIL_LIMIT))
+            tx.users.save(found)
+            return found
 
     # --- log-in ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from agent_core.wire import read
@@ -12,6 +12,7 @@ from reference_server.services.clock import Now
 from reference_server.services.errors import Invalid, NotFound
 from reference_server.services.model import AlertOverwrite, GCodeFile, Json, Print, Printer, PrinterEvent, User
 from reference_server.services.ports import EventQuery, PrintQuery, Store, Transaction
+from reference_server.services.statistics import GroupBy, summary
 
 MOST_AT_ONCE = 1000
 """Prints or events in one answer (rest-decisions.md)."""
@@ -26,6 +27,11 @@ class History:
     def prints(self, query: PrintQuery) -> tuple[Sequence[Print], int]:
         with self._store.read() as tx:
             return tx.prints.find(query)
+
+    def statistics(self, query: PrintQuery, by: GroupBy, where: tzinfo) -> dict[str, Any]:
+        """Of all prints that fit `query`, running ones too."""
+        with self._store.read() as tx:
+            return summary(tx.prints.figures(query), by, where)
 
     def get(self, user: User, print_id: int) -> Print:
         with self._store.read() as tx:

@@ -52,6 +52,21 @@ class PrintQuery:
     start: int = 0
     limit: int = 1000
     printer_ids: tuple[int, ...] | None = None
+    feedback_needed: bool = False
+    since: datetime | None = None
+    before: datetime | None = None
+    with_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrintFigures:
+    """What statistics count of one print; `print_time` s, `filament_used` mm."""
+
+    started_at: datetime
+    finished_at: datetime | None
+    cancelled_at: datetime | None
+    print_time: float | None
+    filament_used: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ class EventQuery:
     kinds: tuple[EventKind, ...] | None = None
     classes: tuple[EventClass, ...] | None = None
     printer_id: int | None = None
+    print_id: int | None = None
     start: int = 0
     limit: int = 12
 
@@ -75,6 +91,8 @@ class Users(Protocol):
 
     def set_password_hash(self, user_id: int, password_hash: str) -> None: ...
     def count_unseen_event(self, user_id: int) -> None: ...
+    def save(self, user: User) -> None:
+        """Raises Conflict when the e-mail address is taken."""
 
 
 class Sessions(Protocol):
@@ -119,6 +137,9 @@ class Prints(Protocol):
     def save(self, job: Print) -> None: ...
     def find(self, query: PrintQuery) -> tuple[Sequence[Print], int]:
         """A page, and how many there are in all."""
+
+    def figures(self, query: PrintQuery) -> Sequence[PrintFigures]:
+        """Of all prints that fit, by the time of their start; `start` and `limit` do not count."""
 
 
 class Events(Protocol):

@@ -47,6 +47,15 @@ class SqlUsers:
     def set_password_hash(self, user_id: int, password_hash: str) -> None:
         self._session.execute(update(UserRow).where(UserRow.id == user_id).values(password_hash=password_hash))
 
+    def save(self, user: User) -> None:
+        if row := self._session.get(UserRow, user.id):
+            row.email_key = user.email.casefold() or None
+            copy_to(row, user)
+            try:
+                self._session.flush()
+            except IntegrityError:
+                raise Conflict("A user with that e-mail address exists already.") from None
+
     def count_unseen_event(self, user_id: int) -> None:
         more = UserRow.unseen_printer_events + 1
         self._session.execute(update(UserRow).where(UserRow.id == user_id).values(unseen_printer_events=more))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from reference_server.services.model import EventKind, Print, PrinterEvent
-from reference_server.services.ports import EventQuery, PrintFilter, PrintQuery, Sorting
+from reference_server.services.ports import EventQuery, PrintFigures, PrintFilter, PrintQuery, Sorting
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import AppliedEventRow, KeptAnswerRow, PrinterEventRow, PrintRow
 
@@ -57,18 +58,40 @@ class SqlPrints:
         return [to_entity(row, Print) for row in self._session.scalars(page)], total
 
 
+    def figures(self, query: PrintQuery) -> Sequence[PrintFigures]:
+        columns: list[Any] = [getattr(PrintRow, field.name) for field in fields(PrintFigures)]
+        wanted = _filtered(select(*columns), query).order_by(PrintRow.started_at, PrintRow.id)
+        return [PrintFigures(*row) for row in self._session.execute(wanted)]
+
+
+def _needs_overwrite() -> ColumnElement[bool]:
+    return PrintRow.alert_overwrite.is_(None)
+
+
+def _needs_shot_feedback() -> ColumnElement[bool]:
+    return false()  # there are no shots yet
+
+
 def _filtered(statement: Select[Any], query: PrintQuery) -> Select[Any]:
-    statement = statement.where(PrintRow.user_id == query.user_id, PrintRow.deleted_at.is_(None))
+    statement = statement.where(PrintRow.user_id == query.user_id)
+    if not query.with_deleted:
+        statement = statement.where(PrintRow.deleted_at.is_(None))
     if query.printer_ids is not None:
         statement = statement.where(PrintRow.printer_id.in_(query.printer_ids))
+    if query.since is not None:
+        statement = statement.where(PrintRow.started_at >= query.since)
+    if query.before is not None:
+        statement = statement.where(PrintRow.started_at < query.before)
+    if query.feedback_needed:
+        statement = statement.where(or_(_needs_overwrite(), _needs_shot_feedback()))
     if query.filter is PrintFilter.CANCELLED:
         return statement.where(PrintRow.cancelled_at.is_not(None))
     if query.filter is PrintFilter.FINISHED:
         return statement.where(PrintRow.finished_at.is_not(None))
     if query.filter is PrintFilter.NEED_ALERT_OVERWRITE:
-        return statement.where(PrintRow.alert_overwrite.is_(None))
+        return statement.where(_needs_overwrite())
     if query.filter is PrintFilter.NEED_PRINT_SHOT_FEEDBACK:
-        return statement.where(PrintRow.id < 0)  # there are no shots yet
+        return statement.where(_needs_shot_feedback())
     return statement
 
 
@@ -102,6 +125,8 @@ class SqlEvents:
             wanted = wanted.where(PrinterEventRow.event_class.in_(query.classes))
         if query.printer_id is not None:
             wanted = wanted.where(PrinterEventRow.printer_id == query.printer_id)
+        if query.print_id is not None:
+            wanted = wanted.where(PrinterEventRow.print_id == query.print_id)
         page = wanted.order_by(PrinterEventRow.id.desc()).offset(query.start).limit(query.limit)
         return [to_entity(row, PrinterEvent) for row in self._session.scalars(page)]
 

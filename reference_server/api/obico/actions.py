@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from agent_core.wire.messages import CommandName
 from reference_server.api.auth import Caller, Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
+from reference_server.api.obico.parameters import Blank
 from reference_server.api.obico.printers import look, shown
 from reference_server.api.responses import Json
 from reference_server.services.commands import CommandOutcome, CommandState
@@ -27,6 +29,9 @@ _TOLD = frozenset({CommandState.ACCEPTED, CommandState.DONE, CommandState.FAILED
 _REFUSED = frozenset({CommandState.FAILED, CommandState.REJECTED})
 
 
+BY_GET = "The same by GET, for programs with a key: a link in some page must not stop a logged-in person's print."
+
+
 async def _command(
     printer_id: int,
     name: CommandName,
@@ -36,6 +41,8 @@ async def _command(
     verdict: AlertOverwrite | None = None,
 ) -> Response:
     """`verdict`: what the action says about an alert (resume: no failure; cancel: failure; §5.4)."""
+    if request.method == "GET" and caller.by_cookie:
+        raise HTTPException(405, "Use POST.", {"Allow": "POST"})
     record = await run_in_threadpool(context.printers.get, caller.user, printer_id)
     live = await look(context, record)
     outcome: CommandOutcome | None = None
@@ -63,16 +70,19 @@ async def _command(
 
 
 @router.post("/pause_print/")
+@router.get("/pause_print/", description=BY_GET)
 async def pause_print(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
     return await _command(printer_id, CommandName.PAUSE, request, context, caller)
 
 
 @router.post("/resume_print/")
+@router.get("/resume_print/", description=BY_GET)
 async def resume_print(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
     return await _command(printer_id, CommandName.RESUME, request, context, caller, AlertOverwrite.NOT_FAILED)
 
 
 @router.post("/cancel_print/")
+@router.get("/cancel_print/", description=BY_GET)
 async def cancel_print(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
     return await _command(printer_id, CommandName.CANCEL, request, context, caller, AlertOverwrite.FAILED)
 
@@ -87,21 +97,33 @@ async def _answer(request: Request, context: Context, record: Any, done: bool) -
 
 
 @router.post("/mute_current_print/")
-async def mute_current_print(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
-    """`?mute_alert=false` unmutes."""
-    muted = request.query_params.get("mute_alert", "true").lower() != "false"
+async def mute_current_print(
+    printer_id: Id,
+    request: Request,
+    context: Services,
+    caller: User_,
+    mute_alert: Annotated[bool | None, Blank, Query(description="`false` unmutes.")] = None,
+) -> Response:
+    muted = mute_alert is not False
     record, done = await run_in_threadpool(context.printers.mute, caller.user, printer_id, muted)
     return await _answer(request, context, record, done)
 
 
 @router.post("/acknowledge_alert/")
-async def acknowledge_alert(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
-    word: object = request.query_params.get("alert_overwrite")
-    if word is None:
-        word = (await json_object(request)).get("alert_overwrite")
-    try:
-        overwrite = AlertOverwrite(word) if word is not None else None
-    except ValueError:
-        raise Invalid.field("alert_overwrite", "FAILED or NOT_FAILED is needed.") from None
+async def acknowledge_alert(
+    printer_id: Id,
+    request: Request,
+    context: Services,
+    caller: User_,
+    alert_overwrite: Annotated[
+        AlertOverwrite | None, Blank, Query(description="Whether there was a failure; may be in a JSON body instead.")
+    ] = None,
+) -> Response:
+    overwrite = alert_overwrite
+    if overwrite is None and (word := (await json_object(request)).get("alert_overwrite")) is not None:
+        try:
+            overwrite = AlertOverwrite(word)
+        except ValueError:
+            raise Invalid.field("alert_overwrite", "FAILED or NOT_FAILED is needed.") from None
     record, done = await run_in_threadpool(context.printers.acknowledge, caller.user, printer_id, overwrite)
     return await _answer(request, context, record, done)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from enum import Enum
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from reference_server.api.auth import Id, Services, User_
+from reference_server.api.obico.parameters import Blank, Blanks, Limit, One, Start
 from reference_server.api.obico.printers import look
-from reference_server.api.obico.query import choices, ids, whole
 from reference_server.api.responses import Json
-from reference_server.services.errors import Invalid
 from reference_server.services.history import MOST_AT_ONCE
 from reference_server.services.model import EventClass, EventKind
 from reference_server.services.ports import EventQuery
@@ -19,12 +21,14 @@ router = APIRouter(prefix="/api/v1", tags=["others"])
 
 
 @router.get("/onetimeverificationcodes/")
-async def code(request: Request, context: Services, caller: User_) -> Response:
+async def code(
+    request: Request,
+    context: Services,
+    caller: User_,
+    printer_id: Annotated[One | None, Blank, Query(description="To link that printer anew.")] = None,
+) -> Response:
     """One object, not a list: the user's code for that printer, or for a new one."""
-    wanted = ids(request.query_params, "printer_id")
-    if wanted is not None and len(wanted) != 1:
-        raise Invalid.field("printer_id", "One id is needed.")
-    found = await run_in_threadpool(context.linking.code, caller.user, wanted[0] if wanted else None)
+    found = await run_in_threadpool(context.linking.code, caller.user, printer_id)
     return await _code(request, context, caller, found.id)
 
 
@@ -40,36 +44,50 @@ async def _code(request: Request, context: Services, caller: User_, code_id: Id)
     return Json(views.code(found, printer))
 
 
+class EventGroup(str, Enum):
+    """Words of `filter_by_types[]` that mean several types."""
+
+    ALERT = "ALERT"
+    PAUSE_RESUME = "PAUSE_RESUME"
+
+
+_GROUPS = {
+    EventGroup.ALERT: (EventKind.FAILURE_ALERTED, EventKind.ALERT_MUTED, EventKind.ALERT_UNMUTED),
+    EventGroup.PAUSE_RESUME: (EventKind.PAUSED, EventKind.RESUMED),
+}
+
+
 @router.get("/printer_events/")
-async def events(request: Request, context: Services, caller: User_) -> Response:
-    params = request.query_params
-    printer_ids = ids(params, "printer_id")
+async def events(
+    request: Request,
+    context: Services,
+    caller: User_,
+    kinds: Annotated[
+        list[EventKind | EventGroup] | None, Blanks,
+        Query(alias="filter_by_types[]", max_length=100, description="Only these; the last two words mean several."),
+    ] = None,
+    classes: Annotated[list[EventClass] | None, Blanks, Query(alias="filter_by_classes[]", max_length=100)] = None,
+    printer_id: Annotated[One | None, Blank, Query()] = None,
+    print_id: Annotated[One | None, Blank, Query()] = None,
+    start: Start = None,
+    limit: Limit = None,
+) -> Response:  # fmt: skip
+    """The newest first; 12 without a `limit`."""
     query = EventQuery(
         user_id=caller.user.id,
-        kinds=_kinds(request),
-        classes=choices(params, "filter_by_classes[]", EventClass),
-        printer_id=printer_ids[0] if printer_ids else None,
-        start=whole(params, "start", 0, 2**31),
-        limit=whole(params, "limit", 12, MOST_AT_ONCE),
+        kinds=_kinds(kinds or []),
+        classes=tuple(classes) if classes else None,
+        printer_id=printer_id,
+        print_id=print_id,
+        start=start or 0,
+        limit=12 if limit is None else min(limit, MOST_AT_ONCE),
     )
     views = context.views(request)
     return Json([views.event(event) for event in await run_in_threadpool(context.history.events, query)])
 
 
-_ALIASES = {
-    "ALERT": (EventKind.FAILURE_ALERTED, EventKind.ALERT_MUTED, EventKind.ALERT_UNMUTED),
-    "PAUSE_RESUME": (EventKind.PAUSED, EventKind.RESUMED),
-}
-
-
-def _kinds(request: Request) -> tuple[EventKind, ...] | None:
-    words: list[EventKind] = []
-    for text in request.query_params.getlist("filter_by_types[]")[:100]:
-        if text in _ALIASES:
-            words.extend(_ALIASES[text])
-        elif text in set(EventKind):
-            words.append(EventKind(text))
-        elif text:
-            known = ", ".join((*_ALIASES, *(kind.value for kind in EventKind)))
-            raise Invalid.field("filter_by_types[]", f"One of {known} is needed.")
-    return tuple(words) or None
+def _kinds(words: list[EventKind | EventGroup]) -> tuple[EventKind, ...] | None:
+    found: list[EventKind] = []
+    for word in words:
+        found.extend(_GROUPS[word] if isinstance(word, EventGroup) else (word,))
+    return tuple(found) or None

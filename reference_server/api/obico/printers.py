@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -12,11 +13,32 @@ from reference_server.api.agent.linking import announce
 from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
+from reference_server.api.obico.parameters import Blank, Compat, body
 from reference_server.api.responses import Json, empty
 from reference_server.realtime.web_socket import printer_credential
 from reference_server.services.model import PrinterRecord
+from reference_server.services.printer_changes import MOST_LIFT, MOST_RETRACT, NAME_LIMIT
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
+
+
+class NewPrinter(BaseModel):
+    name: str = Field(min_length=1, max_length=NAME_LIMIT)
+
+
+class PrinterChanges(BaseModel):
+    """What may be changed; lengths in mm, times in s."""
+
+    name: str | None = Field(None, min_length=1, max_length=NAME_LIMIT)
+    action_on_failure: Literal["PAUSE", "NONE"] | None = None
+    watching_enabled: bool | None = None
+    tools_off_on_pause: bool | None = None
+    bed_off_on_pause: bool | None = None
+    retract_on_pause: float | None = Field(None, ge=0, le=MOST_RETRACT)
+    lift_z_on_pause: float | None = Field(None, ge=0, le=MOST_LIFT)
+    detective_sensitivity: float | None = Field(None, ge=0.8, le=1.2)
+    min_timelapse_secs_on_finish: int | None = Field(None, ge=-1, le=86400)
+    min_timelapse_secs_on_cancel: int | None = Field(None, ge=-1, le=86400)
 
 
 async def look(context: Context, record: PrinterRecord) -> Any:
@@ -38,38 +60,54 @@ async def shown(
 
 @router.get("/")
 async def list_printers(
-    request: Request, context: Services, caller: User_, with_archived: str = "false"
+    request: Request,
+    context: Services,
+    caller: User_,
+    with_archived: Annotated[bool | None, Blank, Query(description="Archived ones too.")] = None,
+    compat: Compat = None,  # noqa: ARG001 - read by `shown`
 ) -> Response:
-    archived = with_archived.lower() == "true"
-    records = await run_in_threadpool(lambda: context.printers.all(caller.user, archived=archived))
+    records = await run_in_threadpool(lambda: context.printers.all(caller.user, archived=bool(with_archived)))
     return Json([await shown(request, context, record) for record in records])
 
 
-@router.post("/")
+@router.post("/", status_code=201, openapi_extra=body(NewPrinter))
 async def create_printer(request: Request, context: Services, caller: User_) -> Response:
-    body = await json_object(request)
-    record = await run_in_threadpool(context.printers.create, caller.user, body.get("name"))
+    name = (await json_object(request)).get("name")
+    record = await run_in_threadpool(context.printers.create, caller.user, name)
     await announce(context, caller.user.id)
     return Json(await shown(request, context, record, token=True), status_code=201)
 
 
 @router.get("/{printer_id}/")
-async def get_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
+async def get_printer(
+    printer_id: Id,
+    request: Request,
+    context: Services,
+    caller: User_,
+    compat: Compat = None,  # noqa: ARG001 - read by `shown`
+) -> Response:
     """The only answer that shows `auth_token` on demand."""
     record = await run_in_threadpool(context.printers.get, caller.user, printer_id)
     return Json(await shown(request, context, record, token=True))
 
 
-@router.patch("/{printer_id}/")
-@router.put("/{printer_id}/")
-async def change_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
-    body = await json_object(request)
+@router.patch("/{printer_id}/", openapi_extra=body(PrinterChanges))
+@router.put("/{printer_id}/", openapi_extra=body(PrinterChanges))
+async def change_printer(
+    printer_id: Id,
+    request: Request,
+    context: Services,
+    caller: User_,
+    compat: Compat = None,  # noqa: ARG001 - read by `shown`
+) -> Response:
+    """The Printer's own keys, and `succeeded` and `printer` besides; read-only fields may be repeated unchanged."""
+    changes = await json_object(request)
     views = context.views(request)
 
     def show(record: PrinterRecord) -> dict[str, Any]:
         return views.printer(record, context.hub.live.get(printer_id))
 
-    record = await run_in_threadpool(context.printers.change, caller.user, printer_id, body, show)
+    record = await run_in_threadpool(context.printers.change, caller.user, printer_id, changes, show)
     context.hub.update(record)
     printer = await shown(request, context, record)
     return Json({**printer, "succeeded": True, "printer": printer})
@@ -83,8 +121,8 @@ async def delete_printer(printer_id: Id, context: Services, caller: User_) -> Re
     return empty(200)
 
 
-@router.post("/{printer_id}/archive/")
-@router.post("/{printer_id}/unarchive/")
+@router.post("/{printer_id}/archive/", status_code=204)
+@router.post("/{printer_id}/unarchive/", status_code=204)
 async def archive_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
     archived = request.url.path.rstrip("/").endswith("/archive")
     record = await run_in_threadpool(context.printers.set_archived, caller.user, printer_id, archived)
