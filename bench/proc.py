@@ -23,6 +23,19 @@ def rss_mb(pid: int) -> float:
     return int(status(pid)["VmRSS"].split()[0]) / 1024
 
 
+def tree(pid: int) -> list[int]:
+    """The process and all that it has started, and they."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found
+
+
+def tree_rss_mb(pid: int) -> float:
+    return sum(rss_mb(each) for each in tree(pid))
+
+
 def threads(pid: int) -> int:
     return int(status(pid)["Threads"])
 
