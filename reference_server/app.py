@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from reference_server import VERSION
-from reference_server.api import accounts, errors, pages, sockets
+from reference_server.api import accounts, docs, errors, pages, sockets
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
@@ -144,13 +144,13 @@ def create_app(
         version=VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
-        openapi_url="/api/openapi.json/",
+        openapi_url=None,  # api/docs.py has it
         docs_url=None,
         redoc_url=None,
     )
     app.state.context = context
     routers = (
-        accounts, printer, pictures, events, files, linking, printers, actions, prints, others, sockets, pages,
+        accounts, printer, pictures, events, files, linking, printers, actions, prints, others, sockets, pages, docs,
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)

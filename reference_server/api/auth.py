@@ -143,3 +143,11 @@ Services = Annotated[Context, Depends(context_of)]
 
 Id = Annotated[int, Path(ge=1, le=2**53)]
 """An id in a path; what cannot be one is answered 404."""
+
+
+def is_user_dependency(call: object) -> bool:
+    return call is _caller
+
+
+def is_agent_dependency(call: object) -> bool:
+    return call is _agent

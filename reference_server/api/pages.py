@@ -21,7 +21,7 @@ STATIC = Path(__file__).parent.parent / "web" / "static"
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "application/manifest+json"}
 
 
-def _file(path: str) -> Response:
+def page(path: str) -> Response:
     """A file of the page; it is checked anew at each use, so that an update of the server shows at once."""
     root = STATIC.resolve()
     target = (STATIC / path).resolve()
@@ -35,25 +35,25 @@ def _file(path: str) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def index() -> Response:
-    return await run_in_threadpool(_file, "index.html")
+    return await run_in_threadpool(page, "index.html")
 
 
 @router.get("/login", include_in_schema=False)
 @router.get("/setup", include_in_schema=False)
 async def entrance(request: Request) -> Response:
-    return await run_in_threadpool(_file, f"{request.url.path.strip('/')}.html")
+    return await run_in_threadpool(page, f"{request.url.path.strip('/')}.html")
 
 
 @router.get("/favicon.ico", include_in_schema=False)
 async def favicon() -> Response:
-    return await run_in_threadpool(_file, "favicon.ico")
+    return await run_in_threadpool(page, "favicon.ico")
 
 
 @router.get("/static/{path:path}", include_in_schema=False)
 async def static(path: str) -> Response:
     if "\0" in path:
         raise NotFound
-    return await run_in_threadpool(_file, path)
+    return await run_in_threadpool(page, path)
 
 
 @router.get("/media/{path:path}", include_in_schema=False)

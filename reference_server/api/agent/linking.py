@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/octo", tags=["agent"])
 CODE_LIMIT = 64
 
 
-@router.get("/verify/", include_in_schema=False)
+@router.get("/verify/")
 @router.post("/verify/")
 async def verify(request: Request, context: Services) -> Response:
     """Hand in a six-digit code, in the query string; the answer holds the printer with its token."""

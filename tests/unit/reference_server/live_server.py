@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from reference_server.app import create_app
 from reference_server.cli import MOST_FRAME
 from reference_server.realtime.transport import SocketProtocol
+from tests.unit.reference_server.described import check_now
 from tests.unit.reference_server.support import PASSWORD, make_config
 
 PATIENCE = 10.0
@@ -136,7 +137,7 @@ class Owner:
 
     def __init__(self, server: LiveServer, name: str = "ada", *, known: bool = False) -> None:
         self.server, self.name = server, name
-        self.http = httpx.Client(base_url=server.base, timeout=PATIENCE)
+        self.http = httpx.Client(base_url=server.base, timeout=PATIENCE, event_hooks={"response": [check_now]})
         if not known:
             server.app.state.context.accounts.create_user(name, PASSWORD)
         found = self.http.post("/api/v1/auth/login/", json={"name": name, "password": PASSWORD})

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from reference_server.app import create_app
 from reference_server.config import ServerConfig, load_config
+from tests.unit.reference_server.described import check_later
 
 PASSWORD = "a long password"
 BASE = "http://server.test"
@@ -43,7 +44,9 @@ class Person:
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE)
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url=BASE, event_hooks={"response": [check_later]}
+        )
 
     async def __aenter__(self: Itself) -> Itself:  # noqa: PYI019 - Self needs Python 3.11
         return self

@@ -1,0 +1,79 @@
+"""First run, log-in, log-out, API keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from reference_server.api.schemas import examples
+from reference_server.api.schemas.objects import ApiKey, AuthState, Change, Error, LoggedIn, NewApiKey, User
+from reference_server.api.schemas.parts import Answer, Body, Call
+from reference_server.services.accounts import KEY_NAME_LIMIT, NAME_LIMIT
+from reference_server.services.passwords import LONGEST, SHORTEST
+
+_TOKEN = "9f" * 32
+_FOREIGN = Answer(
+    "The request came from another site.", Error, {"detail": "This request came from another site."}
+)  # fmt: skip
+_LOGGED_IN = {"user": examples.USER, "csrf_token": _TOKEN}
+_COOKIES = {"Set-Cookie": "`tsd_sessionid` (HttpOnly) and `tsd_csrftoken`."}
+
+
+class Credentials(Change):
+    name: str
+    """Name or e-mail address."""
+    password: str
+
+
+class FirstRun(Change):
+    token: str
+    """From the address that the server prints at its first start."""
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+    password: Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
+    email: str = ""
+
+
+class KeyName(Change):
+    name: Annotated[str, Field(max_length=KEY_NAME_LIMIT)] = ""
+
+
+CALLS = {
+    "GET /api/v1/auth/state/": Call(
+        "Who am I?",
+        {200: Answer("What a page needs to know first.", AuthState,
+                     {"setup_needed": False, "logged_in": True, "user": examples.USER})},
+    ),
+    "POST /api/v1/auth/setup/": Call(
+        "First run: make the owner",
+        {
+            200: Answer("Logged in.", LoggedIn, _LOGGED_IN, headers=_COOKIES),
+            403: Answer("The token is wrong, used or expired, or the request came from another site.", Error,
+                        {"detail": "This link is not valid any more."}),
+            409: Answer("There is an owner.", Error, {"detail": "There is an owner already."}),
+        },
+        body=Body(FirstRun, {"token": "from the link", "name": "ada", "password": "a long password"}),
+        throttled=True,
+    ),
+    "POST /api/v1/auth/login/": Call(
+        "Log in",
+        {
+            200: Answer("Logged in.", LoggedIn, _LOGGED_IN, headers=_COOKIES),
+            401: Answer("Wrong name or password.", Error, {"detail": "Wrong name or password."}),
+            403: _FOREIGN,
+        },
+        body=Body(Credentials, {"name": "ada", "password": "a long password"}),
+        throttled=True,
+    ),
+    "POST /api/v1/auth/logout/": Call("Log out", {204: Answer("Both cookies are cleared.")}),
+    "GET /api/v1/users/me/": Call("The user", {200: Answer("The user.", User, examples.USER)}),
+    "GET /api/v1/api_keys/": Call(
+        "API keys", {200: Answer("Without the keys themselves.", list[ApiKey], [examples.KEY])}
+    ),
+    "POST /api/v1/api_keys/": Call(
+        "Make an API key",
+        {201: Answer("The key, shown this once.", NewApiKey, {**examples.KEY, "key": "k" * 40})},
+        body=Body(KeyName, {"name": "slicer"}, required=False),
+    ),
+    "DELETE /api/v1/api_keys/{key_id}/": Call("Delete an API key", {204: Answer("Deleted; its sockets are closed.")}),
+}  # fmt: skip
