@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import ApiKey, AuthState, Change, Error, LoggedIn, NewApiKey, User
 from reference_server.api.schemas.parts import Answer, Body, Call
-from reference_server.services.accounts import KEY_NAME_LIMIT, NAME_LIMIT
+from reference_server.services.accounts import EMAIL_LIMIT, KEY_NAME_LIMIT, NAME_LIMIT
 from reference_server.services.passwords import LONGEST, SHORTEST
 
 _TOKEN = "9f" * 32
@@ -36,6 +36,14 @@ class FirstRun(Change):
 
 class KeyName(Change):
     name: Annotated[str, Field(max_length=KEY_NAME_LIMIT)] = ""
+
+
+class UserChange(Change):
+    """What may be changed. A whole User sent back is taken too: the rest must then be unchanged."""
+
+    email: Annotated[str, Field(max_length=EMAIL_LIMIT, json_schema_extra={"format": "email"})] = ""
+    unseen_printer_events: Literal[0] = 0
+    """They have been seen."""
 
 
 CALLS = {
@@ -67,6 +75,15 @@ CALLS = {
     ),
     "POST /api/v1/auth/logout/": Call("Log out", {204: Answer("Both cookies are cleared.")}),
     "GET /api/v1/users/me/": Call("The user", {200: Answer("The user.", User, examples.USER)}),
+    "PATCH /api/v1/users/me/": Call(
+        "Change the user",
+        {
+            200: Answer("The user.", User, examples.USER),
+            409: Answer("The address is another user's.", Error,
+                        {"detail": "A user with that e-mail address exists already."}),
+        },
+        body=Body(UserChange, {"unseen_printer_events": 0}),
+    ),
     "GET /api/v1/api_keys/": Call(
         "API keys", {200: Answer("Without the keys themselves.", list[ApiKey], [examples.KEY])}
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
@@ -18,7 +20,7 @@ from reference_server import VERSION
 from reference_server.api.auth import SESSION_COOKIE, is_agent_dependency, is_user_dependency
 from reference_server.api.schemas import accounts, agent, examples, others, printers, prints
 from reference_server.api.schemas.objects import AgentError, Error
-from reference_server.api.schemas.parts import ID, JSON, MULTIPART, Answer, Body, Call, Param, Schema
+from reference_server.api.schemas.parts import JSON, MULTIPART, Answer, Body, Call, Param, Schema
 
 TABLES = (accounts, printers, prints, others, agent)
 """A new router's table is added here."""
@@ -78,15 +80,21 @@ def known_calls() -> dict[str, Call]:
     return {key: call for table in TABLES for key, call in table.CALLS.items()}
 
 
+UNKNOWN = Call("Not described yet", {200: Answer("An answer.", Any)})
+
+
 def build(app: FastAPI) -> dict[str, Any]:
     """The whole document. A route without a table entry is shown with an answer of any kind."""
-    components = _Components()
+    declared = get_openapi(title="", version="", routes=app.routes)  # what handlers tell of their parameters
+    components = _Components(declared.get("components", {}).get("schemas", {}))
     paths: dict[str, dict[str, Any]] = {}
     calls = known_calls()
-    unknown = Call("Not described yet", {200: Answer("An answer.", dict[str, Any])})
     for key, route in api_routes(app):
         method, path = key.split(" ", 1)
-        paths.setdefault(path, {})[method.lower()] = _operation(method, route, calls.get(key, unknown), components)
+        told = declared["paths"][path][method.lower()]
+        paths.setdefault(path, {})[method.lower()] = _operation(
+            method, route, calls.get(key, UNKNOWN), told, components
+        )  # fmt: skip
     return {
         "openapi": "3.1.0",
         "info": {
@@ -118,9 +126,9 @@ SECURITY = {
 class _Components:
     """Schemas by name, as the document refers to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: dict[str, Any]) -> None:
         self.schemas: dict[str, Any] = {}
-        self._models: dict[str, object] = {}
+        self._declared = declared
 
     def of(self, model: Any, mode: JsonSchemaMode) -> dict[str, Any]:
         """The schema of a type; classes become components, here and inside."""
@@ -131,36 +139,89 @@ class _Components:
         if isinstance(model, type) and issubclass(model, BaseModel) and "$ref" not in found:
             self._put(model.__name__, found)
             return {"$ref": template.format(model=model.__name__)}
-        return found
+        plain: dict[str, Any] = _without_titles(found)
+        return plain
+
+    def told(self, schema: Any) -> Any:
+        """A schema that FastAPI has made of a handler's parameters, with the components that it refers to."""
+        if isinstance(schema, list):
+            return [self.told(entry) for entry in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if isinstance(schema.get("$ref"), str):
+            name = schema["$ref"].rpartition("/")[2]
+            if name not in self.schemas:
+                self._put(name, self.told(self._declared[name]))
+        return _without_titles({key: self.told(value) for key, value in schema.items()})
 
     def _put(self, name: str, schema: dict[str, Any]) -> None:
+        schema = _without_titles(schema)
         if self.schemas.setdefault(name, schema) != schema:
             raise ValueError(f"two different objects are called {name}")
+
+
+def _without_titles(schema: Any) -> Any:
+    """Titles only repeat names."""
+    if isinstance(schema, list):
+        return [_without_titles(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: (
+            {name: _without_titles(each) for name, each in value.items()}
+            if key == "properties"
+            else _without_titles(value)
+        )
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+
+
+def _told_parameter(told: dict[str, Any], components: _Components) -> dict[str, Any]:
+    """A handler's parameter; there is no null in a query."""
+    found: dict[str, Any] = components.told(told)
+    choices = [each for each in found["schema"].pop("anyOf", []) if each != {"type": "null"}]
+    if choices:
+        found["schema"] = choices[0] if len(choices) == 1 else {"anyOf": choices}
+        length = told["schema"].get("maxLength")
+        if length is not None:  # pydantic's word for both
+            found["schema"]["maxItems" if found["schema"].get("type") == "array" else "maxLength"] = length
+    return found
 
 
 def _depends(dependant: Dependant, wanted: Any) -> bool:
     return any(wanted(entry.call) or _depends(entry, wanted) for entry in dependant.dependencies)
 
 
-def _operation(method: str, route: APIRoute, call: Call, components: _Components) -> dict[str, Any]:
+def _operation(
+    method: str, route: APIRoute, call: Call, told: dict[str, Any], components: _Components
+) -> dict[str, Any]:
+    """`told`: the operation as FastAPI sees it; the table's parameters and body go before its."""
     by_user, by_agent = _depends(route.dependant, is_user_dependency), _depends(route.dependant, is_agent_dependency)
     tag = call.tag or (str(route.tags[0]) if route.tags else "others")
-    names = re.findall(r"{(\w+)(?::\w+)?}", route.path)
-    params = [Param(name, ID, "", "path", required=True) for name in names if name not in {p.name for p in call.params}]
+    params = [_parameter(param) for param in call.params]
+    known = {param.name for param in call.params}
+    by_handler = [_told_parameter(each, components) for each in told.get("parameters", []) if each["name"] not in known]
+    params = [each for each in by_handler if each["in"] == "path"] + params
+    params += [each for each in by_handler if each["in"] != "path"]
+    body = _body(call.body, components) if call.body is not None else components.told(told.get("requestBody"))
     found: dict[str, Any] = {
         "tags": [tag],
         "summary": call.summary,
         "operationId": f"{method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
-        "parameters": [_parameter(param) for param in (*params, *call.params)],
+        "parameters": params,
         "responses": {
             str(status): _response(answer, components)
-            for status, answer in sorted(_answers(method, call, bool(names), by_user, by_agent).items())
+            for status, answer in sorted(_answers(method, call, _Input(params, body), by_user, by_agent).items())
         },
     }
-    if call.text:
-        found["description"] = call.text
-    if call.body is not None:
-        found["requestBody"] = _body(call.body, components)
+    text = call.text or route.description
+    if text:
+        found["description"] = text
+    if body is not None:
+        found["requestBody"] = body
+    if call is UNKNOWN:
+        found["x-undescribed"] = True
     if by_agent:
         found["security"] = [{"agent": []}]
     elif by_user:
@@ -171,10 +232,22 @@ def _operation(method: str, route: APIRoute, call: Call, components: _Components
     return found
 
 
-def _answers(method: str, call: Call, has_id: bool, by_user: bool, by_agent: bool) -> dict[int, Answer]:
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What an operation takes."""
+
+    params: list[dict[str, Any]]
+    body: dict[str, Any] | None
+
+    @property
+    def has_id(self) -> bool:
+        return any(each["in"] == "path" for each in self.params)
+
+
+def _answers(method: str, call: Call, takes: _Input, by_user: bool, by_agent: bool) -> dict[int, Answer]:
     """The call's own, and those that any such call may give."""
     found: dict[int, Answer] = {}
-    if call.params or call.body is not None:
+    if takes.body is not None or any(each["in"] != "path" for each in takes.params):
         found[400] = Answer("The request is not valid; `errors` names the fields.", Error, examples.INVALID)
     if by_agent:
         found[401] = Answer("No token, or an unknown one.", Error | AgentError,
@@ -186,9 +259,9 @@ def _answers(method: str, call: Call, has_id: bool, by_user: bool, by_agent: boo
             headers={"WWW-Authenticate": "`Bearer`"},
         )  # fmt: skip
         found[403] = Answer("Not allowed with these credentials, or no CSRF token.", Error, {"detail": "Not allowed."})
-    if has_id:
+    if takes.has_id:
         found[404] = Answer("There is none, or it is somebody else's.", Error, examples.ERROR)
-    if call.body is not None:
+    if takes.body is not None:
         found[413] = Answer("The body is too large.", Error, {"detail": "The request is larger than 1048576 bytes."})
     if call.body is not None and call.body.media != (JSON,):
         found[415] = Answer("A form is needed.", Error, {"detail": "A form is needed."})

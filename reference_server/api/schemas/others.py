@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import Error, Object, PrinterEvent, VerificationCode
-from reference_server.api.schemas.parts import COUNT, ID, Answer, Call, many, query, words
-from reference_server.services.history import MOST_AT_ONCE
-from reference_server.services.model import EventClass, EventKind
+from reference_server.api.schemas.parts import Answer, Call
 
 
 class Version(Object):
@@ -29,7 +27,6 @@ CALLS = {
             409: Answer("Too many codes wait to be used.", Error, {"detail": "Too many codes are waiting to be used."}),
         },
         "One object, not a list: the user's unused code, made if there is none; good for two hours.",
-        params=(query("printer_id", ID, "Link this printer anew; else a new one."),),
     ),
     "GET /api/v1/onetimeverificationcodes/{code_id}/": Call(
         "What became of a code", _CODE, "Ask every 5 s until `verified_at` is set."
@@ -37,14 +34,6 @@ CALLS = {
     "GET /api/v1/printer_events/": Call(
         "What happened, newest first",
         {200: Answer("The events.", list[PrinterEvent], [examples.EVENT])},
-        params=(
-            many("filter_by_types[]", {"type": "string", "enum": ["ALERT", "PAUSE_RESUME", *words(EventKind)]},
-                 "`ALERT` and `PAUSE_RESUME` stand for the kinds of those names."),
-            many("filter_by_classes[]", {"type": "string", "enum": words(EventClass)}),
-            query("printer_id", ID, "Of this printer only."),
-            query("start", COUNT, "How many to skip."),
-            query("limit", COUNT, f"How many to return; 12 without this, at most {MOST_AT_ONCE}.", 12),
-        ),
     ),
     "GET /api/v1/version/": Call(
         "The server's version",

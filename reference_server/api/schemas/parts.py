@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -62,28 +61,3 @@ class Call:
     throttled: bool = False
     tag: str | None = None
     """None: the route's own."""
-
-
-def words(vocabulary: type[Enum]) -> list[Any]:
-    return [word.value for word in vocabulary]
-
-
-def query(name: str, schema: Schema, text: str = "", example: Any = None) -> Param:
-    return Param(name, schema, text, example=example)
-
-
-def flag(name: str, text: str, *, default: bool = False) -> Param:
-    return Param(name, {"type": "string", "enum": ["true", "false"], "default": str(default).lower()}, text)
-
-
-def one_of(name: str, vocabulary: type[Enum], text: str = "", example: Any = None) -> Param:
-    return Param(name, {"type": "string", "enum": words(vocabulary)}, text, example=example)
-
-
-def many(name: str, items: Schema, text: str = "") -> Param:
-    """A parameter that may be repeated."""
-    return Param(name, {"type": "array", "items": dict(items), "maxItems": 100}, text)
-
-
-ID: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53}
-COUNT: Schema = {"type": "integer", "minimum": 0}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Acted, Change, Commanded, Printer, PrinterChanged
-from reference_server.api.schemas.parts import Answer, Body, Call, Param, flag, one_of
-from reference_server.services.model import ActionOnFailure, AlertOverwrite
+from reference_server.api.schemas.objects import Acted, Change, Commanded, Error, Printer, PrinterChanged
+from reference_server.api.schemas.parts import Answer, Body, Call, Param
+from reference_server.services.model import ActionOnFailure
 from reference_server.services.printer_changes import MOST_LIFT, MOST_RETRACT, NAME_LIMIT
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, pattern=r"^[!-~]([ -~]*[!-~])?$")]
 Seconds = Annotated[int, Field(ge=-1, le=86400)]
 
 COMPAT = Param(
-    "compat", {"type": "string", "enum": ["1"]},
+    "compat", {"type": "string"},
     "`1`: three lists in `settings` as text inside JSON, as the public server has them.",
 )  # fmt: skip
 
@@ -48,16 +49,22 @@ _CHANGED = {**examples.PRINTER, "succeeded": True, "printer": examples.PRINTER}
 _CHANGE = Call(
     "Change a printer",
     {200: Answer("The printer, and besides `succeeded` and `printer`.", PrinterChanged, _CHANGED)},
-    params=(COMPAT,),
     body=Body(PrinterChange, {"retract_on_pause": 5, "detective_sensitivity": 1.1}),
 )
 
 _REASON = {"succeeded": False, "printer": examples.PRINTER, "reason": "nothing is printing"}
 
 
-def _command(what: str, text: str) -> Call:
+def _command(what: str, text: str = "") -> Call:
     answer = Answer("Given to the agent, or `reason` says why not.", Commanded, {**_REASON, "agent": None})
     return Call(f"{what} the current print", {200: answer}, text, params=(COMPAT,))
+
+
+def _by_get(what: str) -> Call:
+    call = _command(what)
+    refused = Answer("With a session: a link in some page must not do this.", Error, {"detail": "Use POST."},
+                     headers={"Allow": "`POST`"})  # fmt: skip
+    return replace(call, answers={**call.answers, 405: refused})
 
 
 _ARCHIVED = {204: Answer("Done.")}
@@ -67,31 +74,32 @@ CALLS = {
     "GET /api/v1/printers/": Call(
         "All printers",
         {200: Answer("The user's printers.", list[Printer], [examples.PRINTER])},
-        params=(flag("with_archived", "Archived ones too."), COMPAT),
     ),
     "POST /api/v1/printers/": Call(
         "Make a printer",
         {201: Answer("The new printer, with its `auth_token`.", Printer, _WITH_TOKEN)},
-        params=(COMPAT,),
         body=Body(NewPrinter, {"name": "Workshop"}),
     ),
-    f"GET {_PRINTER}": Call("One printer", {200: _ONE}, params=(COMPAT,)),
+    f"GET {_PRINTER}": Call("One printer", {200: _ONE}),
     f"PATCH {_PRINTER}": _CHANGE,
     f"PUT {_PRINTER}": _CHANGE,
     f"DELETE {_PRINTER}": Call("Delete a printer", {200: Answer("Deleted; an empty body.")}),
     f"POST {_PRINTER}archive/": Call("Archive a printer", _ARCHIVED, "Its agent is cut off."),
     f"POST {_PRINTER}unarchive/": Call("Take a printer out of the archive", _ARCHIVED),
+    f"GET {_PRINTER}pause_print/": _by_get("Pause"),
+    f"GET {_PRINTER}resume_print/": _by_get("Resume"),
+    f"GET {_PRINTER}cancel_print/": _by_get("Cancel"),
     f"POST {_PRINTER}pause_print/": _command("Pause", "Retracts, lifts and switches heaters off as set."),
     f"POST {_PRINTER}resume_print/": _command("Resume", "An alert counts as acknowledged: no failure."),
     f"POST {_PRINTER}cancel_print/": _command("Cancel", "An alert counts as acknowledged: a failure."),
     f"POST {_PRINTER}mute_current_print/": Call(
         "Mute alerts for the rest of the print",
         {200: Answer("Done, or `reason` says why not.", Acted, _REASON)},
-        params=(flag("mute_alert", "`false` unmutes.", default=True), COMPAT),
+        params=(COMPAT,),
     ),
     f"POST {_PRINTER}acknowledge_alert/": Call(
         "Acknowledge a failure alert",
         {200: Answer("Done, or `reason` says why not.", Acted, _REASON)},
-        params=(one_of("alert_overwrite", AlertOverwrite, "Was it a failure?", "NOT_FAILED"), COMPAT),
+        params=(COMPAT,),
     ),
 }  # fmt: skip

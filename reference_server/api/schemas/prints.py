@@ -7,11 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Change, Prediction, Print, Time
-from reference_server.api.schemas.parts import COUNT, ID, Answer, Body, Call, many, one_of, query
-from reference_server.services.history import MOST_AT_ONCE
+from reference_server.api.schemas.objects import Change, Error, Object, Prediction, Print, Time
+from reference_server.api.schemas.parts import Answer, Body, Call
 from reference_server.services.model import AlertOverwrite
-from reference_server.services.ports import PrintFilter, Sorting
 
 
 class PrintChange(Change):
@@ -21,20 +19,10 @@ class PrintChange(Change):
     access_consented_at: Time | None = None
 
 
-class PrintIds(Change):
-    print_ids: Annotated[list[Annotated[int, Field(ge=1, lt=2**53)]], Field(max_length=MOST_AT_ONCE)]
-
-
-EXPAND = query(
-    "expand", {"type": "string", "enum": ["printer", "g_code_file", "printer,g_code_file"]},
-    "Nest these objects in the place of their ids.",
-)  # fmt: skip
-
-_ONE = Call("One print", {200: Answer("The print.", Print, examples.PRINT)}, params=(EXPAND,))
+_ONE = Call("One print", {200: Answer("The print.", Print, examples.PRINT)})
 _CHANGE = Call(
     "Change a print",
     {200: Answer("The print.", Print, {**examples.PRINT, "alert_overwrite": "NOT_FAILED"})},
-    params=(EXPAND,),
     body=Body(PrintChange, {"alert_overwrite": "NOT_FAILED"}),
 )
 _DELETE = Call("Delete a print", {200: Answer("Deleted; an empty body.")})
@@ -48,7 +36,43 @@ _FRAME = {
     },
 }  # fmt: skip
 
+class Figure(Object):
+    """`key`: the first day of the period."""
+
+    key: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    value: float
+
+
+class PrintStatistics(Object):
+    """Figures of the user's prints, by the period in which they began."""
+
+    print_count_groups: list[Figure]
+    print_time_groups: list[Figure]
+    """Seconds."""
+    filament_used_groups: list[Figure]
+    """mm."""
+    total_print_count: int
+    total_finished_print_count: int
+    total_cancelled_print_count: int
+    total_print_time: float
+    total_filament_used: float
+    longest_print_time: float
+    average_print_time: float
+
+
+_STATISTICS = {
+    "print_count_groups": [{"key": "2026-11-20", "value": 2}],
+    "print_time_groups": [{"key": "2026-11-20", "value": 7290.0}],
+    "filament_used_groups": [{"key": "2026-11-20", "value": 5120.5}],
+    "total_print_count": 2, "total_finished_print_count": 1, "total_cancelled_print_count": 1,
+    "total_print_time": 7290.0, "total_filament_used": 5120.5, "longest_print_time": 5490.0,
+    "average_print_time": 3645.0,
+}  # fmt: skip
+
 CALLS = {
+    "GET /api/v1/prints/stats/": Call(
+        "Statistics of prints", {200: Answer("The figures.", PrintStatistics, _STATISTICS)}
+    ),
     "GET /api/v1/prints/": Call(
         "A user's prints",
         {
@@ -56,15 +80,6 @@ CALLS = {
                 "The prints.", list[Print], [examples.PRINT], headers={"X-Total-Count": "How many there are in all."}
             )
         },
-        params=(
-            one_of("filter", PrintFilter, "`cancelled` or `finished` ones; those without a word of the user about "
-                   "their alert; those with feedback shots of which none is answered.", "finished"),
-            one_of("sorting", Sorting, "By `started_at`, then id; newest first without this."),
-            query("start", COUNT, "How many to skip."),
-            query("limit", COUNT, f"How many to return; without this up to {MOST_AT_ONCE}.", 20),
-            many("filter_by_printer_ids[]", ID, "Of these printers only."),
-            EXPAND,
-        ),
     ),
     "GET /api/v1/prints/{print_id}/": _ONE,
     "GET /api/v1/print/{print_id}/": _ONE,
@@ -75,8 +90,11 @@ CALLS = {
     "DELETE /api/v1/prints/{print_id}/": _DELETE,
     "DELETE /api/v1/print/{print_id}/": _DELETE,
     "POST /api/v1/prints/bulk_delete/": Call(
-        "Delete several prints", {204: Answer("Deleted.")}, "All or none: an unknown id deletes nothing (404).",
-        body=Body(PrintIds, {"print_ids": [5, 6]}),
+        "Delete several prints",
+        {
+            204: Answer("Deleted."),
+            404: Answer("One of them is not the user's: nothing was deleted.", Error, examples.ERROR),
+        },
     ),
     "GET /api/v1/prints/{print_id}/prediction_json/": Call(
         "The detection of a print, frame by frame", {200: Answer("One entry a frame.", list[Prediction], [_FRAME])}

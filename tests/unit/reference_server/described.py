@@ -64,9 +64,11 @@ class Described:
 
     def check(self, method: str, path: str, status: int, kind: str, body: bytes) -> None:
         found = self.operation(method, path)
-        if found is None or (status in EVERYWHERE and str(status) not in found[1]["responses"]):
-            return  # pages, media, unknown paths
+        if found is None or "x-undescribed" in found[1]:
+            return  # pages, media, unknown paths; routes without a description are test_openapi.py's
         name, operation = found
+        if status in EVERYWHERE and str(status) not in operation["responses"]:
+            return
         answer = operation["responses"].get(str(status))
         assert answer is not None, f"{name} answers {status}, which is not described: {body[:200]!r}; {WHERE}"
         if "content" not in answer:
