@@ -32,6 +32,21 @@ class Picture:
     is_nozzle: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LiveDetection:
+    """What the last judged picture of a print said. `tagged`: that picture with its boxes drawn; `trouble`: why nothing
+    can be judged at present."""
+
+    print_id: int
+    normalized_p: float = 0.0
+    level: str = "none"
+    detector: str | None = None
+    findings: tuple[str, ...] = ()
+    at: datetime | None = None
+    tagged: Picture | None = None
+    trouble: str | None = None
+
+
 @dataclass(slots=True)
 class LivePrinter:
     record: PrinterRecord
@@ -42,6 +57,7 @@ class LivePrinter:
     online_since: datetime | None = None  # when the present connection of its agent began
     commands: CommandLog = field(default_factory=CommandLog)
     pictures: dict[str, Picture] = field(default_factory=dict)
+    last_detection: LiveDetection | None = None
 
     def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
         """Note what the agent says; True if clients see a difference.
@@ -72,6 +88,12 @@ class LivePrinter:
     @property
     def primary_picture(self) -> Picture | None:
         return next((picture for picture in self.pictures.values() if picture.is_primary), None)
+
+    @property
+    def detection(self) -> LiveDetection | None:
+        """Of the current print."""
+        job, found = self.record.current_print, self.last_detection
+        return found if found is not None and job is not None and found.print_id == job.id else None
 
     def take_picture(self, picture: Picture) -> list[str]:
         """Note a picture; the paths of pictures that nobody shows any more."""

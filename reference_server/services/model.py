@@ -12,8 +12,11 @@ Json = Mapping[str, Any]
 
 
 class ActionOnFailure(str, Enum):
+    """What a clear failure does to the print; an alert is sent in any case. CANCEL is ours."""
+
     PAUSE = "PAUSE"
     NONE = "NONE"
+    CANCEL = "CANCEL"
 
 
 class AlertOverwrite(str, Enum):
@@ -86,7 +89,10 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """A printer with its owner's wishes (lengths in mm) and what its agent said of itself (`settings`)."""
+    """A printer with its owner's wishes (lengths in mm) and what its agent said of itself (`settings`).
+
+    `detection_warmup_secs`: of each print, not judged; `detection_snooze_secs`: after a resume, without alert or pause.
+    """
 
     id: int
     user_id: int
@@ -108,6 +114,8 @@ class Printer:
     agent_version: str | None = None
     settings: Json = field(default_factory=dict)
     current_print_id: int | None = None
+    detection_warmup_secs: int = 0
+    detection_snooze_secs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

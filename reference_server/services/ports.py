@@ -28,6 +28,7 @@ from reference_server.services.model import (
 )
 
 if TYPE_CHECKING:
+    from reference_server.services.detection.rows import DetectionRows
     from reference_server.services.notices import Notice  # which knows this module
 
 class PrintFilter(str, Enum):
@@ -207,6 +208,8 @@ class Transaction(Protocol):
     def codes(self) -> Codes: ...
     @property
     def notices(self) -> Notices: ...
+    @property
+    def detection(self) -> DetectionRows: ...
 
 
 class Store(Protocol):

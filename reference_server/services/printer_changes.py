@@ -46,6 +46,13 @@ def _seconds(value: object) -> int:
     return found
 
 
+def _span(value: object) -> int:
+    found = read.integer(value)
+    if found is None or not 0 <= found <= _DAY:
+        raise _Wrong(f"Whole seconds from 0 to {_DAY} are needed.")
+    return found
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("true or false is needed.")
@@ -56,7 +63,7 @@ def _action(value: object) -> ActionOnFailure:
     try:
         return ActionOnFailure(value)
     except ValueError:
-        raise _Wrong("PAUSE or NONE is needed.") from None
+        raise _Wrong("PAUSE, CANCEL or NONE is needed.") from None
 
 
 WRITABLE: dict[str, Callable[[object], Any]] = {
@@ -70,11 +77,13 @@ WRITABLE: dict[str, Callable[[object], Any]] = {
     "detective_sensitivity": _between(0.8, 1.2, ""),
     "min_timelapse_secs_on_finish": _seconds,
     "min_timelapse_secs_on_cancel": _seconds,
+    "detection_warmup_secs": _span,
+    "detection_snooze_secs": _span,
 }
 
 VOLATILE = frozenset({
     "status", "pic", "cameras", "settings", "current_print", "normalized_p", "not_watching_reason", "should_watch",
-    "last_command", "agent_connected", "online_since", "last_seen_at", "auth_token",
+    "last_command", "agent_connected", "online_since", "last_seen_at", "auth_token", "detection",
 })  # fmt: skip
 """Read-only fields that change by themselves: a whole object sent back may carry yesterday's."""
 

@@ -7,11 +7,12 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from reference_server.services.model import EventKind, Print, PrinterEvent
 from reference_server.services.ports import EventQuery, PrintFigures, PrintFilter, PrintQuery, Sorting
+from reference_server.store.detection_tables import ShotRow
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import AppliedEventRow, KeptAnswerRow, PrinterEventRow, PrintRow
 
@@ -69,7 +70,9 @@ def _needs_overwrite() -> ColumnElement[bool]:
 
 
 def _needs_shot_feedback() -> ColumnElement[bool]:
-    return false()  # there are no shots yet
+    """There are shots, and none is answered (rest-decisions.md)."""
+    shots = select(ShotRow.id).where(ShotRow.print_id == PrintRow.id, ShotRow.chosen)
+    return and_(shots.exists(), ~shots.where(ShotRow.answer.is_not(None)).exists())
 
 
 def _filtered(statement: Select[Any], query: PrintQuery) -> Select[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from reference_server.store.account_repositories import SqlApiKeys, SqlSessions, SqlUsers
+from reference_server.store.detection_repositories import SqlDetection
 from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
 from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
@@ -23,3 +24,4 @@ class SqlTransaction:
         self.files = SqlFiles(session)
         self.codes = SqlCodes(session)
         self.notices = SqlNotices(session)
+        self.detection = SqlDetection(session)

@@ -134,6 +134,8 @@ class PrinterRow(Base):
     settings: Mapped[dict[str, Any]]
     # The other half of a ring of keys (prints.printer_id): no constraint here, the service keeps it right.
     current_print_id: Mapped[int | None] = mapped_column(Integer)
+    detection_warmup_secs: Mapped[int] = mapped_column(server_default="0")
+    detection_snooze_secs: Mapped[int] = mapped_column(server_default="0")
 
 
 class PrintRow(Base):

@@ -10,7 +10,7 @@ from typing import Any
 from reference_server.media.signing import MediaSigner
 from reference_server.services import agent_settings
 from reference_server.services.commands import CommandOutcome
-from reference_server.services.live import LivePrinter, Picture
+from reference_server.services.live import LiveDetection, LivePrinter, Picture
 from reference_server.services.model import (
     ApiKey,
     GCodeFile,
@@ -70,6 +70,8 @@ class Views:
             "detective_sensitivity": printer.detective_sensitivity,
             "min_timelapse_secs_on_finish": printer.min_timelapse_secs_on_finish,
             "min_timelapse_secs_on_cancel": printer.min_timelapse_secs_on_cancel,
+            "detection_warmup_secs": printer.detection_warmup_secs,
+            "detection_snooze_secs": printer.detection_snooze_secs,
             "auth_token": None,
             "agent_name": printer.agent_name,
             "agent_version": printer.agent_version,
@@ -83,6 +85,9 @@ class Views:
         status = live.status if live is not None else None
         primary = live.primary_picture if live is not None else None
         last = live.commands.last if live is not None else None
+        detection = live.detection if live is not None else None
+        if detection is not None and detection.tagged is not None and primary is not None:
+            primary = detection.tagged if detection.tagged.at >= primary.at else primary
         return {
             **self.base_printer(printer),
             "auth_token": printer.auth_token if token else None,
@@ -96,8 +101,19 @@ class Views:
             "status": status,
             "settings": agent_settings.shown(printer, as_text=compat),
             "current_print": self.print(record.current_print) if record.current_print is not None else None,
-            "normalized_p": 0.0,
+            "normalized_p": detection.normalized_p if detection is not None else 0.0,
+            "detection": self.detection(detection) if detection is not None else None,
             "last_command": self.command(last) if last is not None else None,
+        }
+
+    @staticmethod
+    def detection(detection: LiveDetection) -> dict[str, Any]:
+        return {
+            "detector": detection.detector,
+            "level": detection.level,
+            "findings": list(detection.findings),
+            "at": time(detection.at),
+            "trouble": detection.trouble,
         }
 
     def _pic(self, picture: Picture) -> dict[str, Any]:
