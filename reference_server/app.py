@@ -22,11 +22,12 @@ from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
-from reference_server.api.obico import actions, others, printers, prints
+from reference_server.api.obico import actions, detection, others, printers, prints
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
+from reference_server.detection.pipeline import BLIND, Pipeline, Sight
 from reference_server.media.disk import Room
 from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
@@ -39,6 +40,8 @@ from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
 from reference_server.services.clock import Now, utc_now
+from reference_server.services.detection.records import DetectionRecords
+from reference_server.services.detection.watch import Watch
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters
@@ -80,7 +83,7 @@ def _derived(key: bytes, purpose: str) -> bytes:
 
 
 def make_context(
-    config: ServerConfig, database: Database, now: Now, clock: Clock, random: RandomBytes
+    config: ServerConfig, database: Database, now: Now, clock: Clock, random: RandomBytes, sight: Sight
 ) -> Context:
     key = load_key(config.data_dir / "secret.key", random)
     signer = MediaSigner(_derived(key, "media"))
@@ -95,6 +98,9 @@ def make_context(
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
     followers = (NoticeWriter(),)
+    frames = FrameStore(media, Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock))
+    watch = Watch(database, now, config.detection_every, followers)
+    detection_records = DetectionRecords(database, now)
     return Context(
         config=config,
         now=now,
@@ -114,7 +120,14 @@ def make_context(
         web_socket=WebClientSocket(hub, clock),
         media=media,
         pictures=Pictures(media),
-        frames=FrameStore(media, Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)),
+        detection=Pipeline(
+            hub=hub, desk=desk, watch=watch, records=detection_records, media=media, now=now, random=random,
+            sight=sight, timeout=config.detector_timeout,
+            keep_tagged=lambda print_id, at, jpeg: frames.keep(print_id, at, jpeg, tagged=True),
+        ),
+        detection_records=detection_records,
+        watch=watch,
+        frames=frames,
         signer=signer,
         csrf_key=_derived(key, "csrf"),
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
@@ -123,12 +136,19 @@ def make_context(
 
 
 def create_app(
-    config: ServerConfig, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random
-) -> FastAPI:
-    """The server as an ASGI application. Raises MigrationError and OSError where the data folder cannot be used."""
+    config: ServerConfig, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random,
+    sight: Sight = BLIND,
+) -> FastAPI:  # fmt: skip
+    """The server as an ASGI application. Raises MigrationError and OSError where the data folder cannot be used.
+
+    `sight`: what judges pictures, in place of what the configuration says.
+    """
     database = open_database(config.database)
-    context = make_context(config, database, now, clock, random)
-    workers: tuple[BackgroundWorker, ...] = ()
+    context = make_context(config, database, now, clock, random, sight)
+    workers: tuple[BackgroundWorker, ...] = (
+        BackgroundWorker("detection", context.detection.run),
+        BackgroundWorker("detection-sweep", context.detection.sweep),
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
@@ -150,7 +170,8 @@ def create_app(
     )
     app.state.context = context
     routers = (
-        accounts, printer, pictures, events, files, linking, printers, actions, prints, others, sockets, pages, docs,
+        accounts, printer, pictures, events, files, linking, printers, actions, prints, detection, others, sockets,
+        pages, docs,
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)

@@ -34,6 +34,17 @@ async def json_object(request: Request) -> dict[str, Any]:
     return found
 
 
+async def json_list(request: Request) -> list[Any]:
+    """The body as a JSON list. Raises Invalid."""
+    try:
+        found = json.loads(await request.body(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Invalid("The body is not JSON.") from None
+    if not isinstance(found, list):
+        raise Invalid("The body must be a JSON list.")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """Text fields, and files read whole."""

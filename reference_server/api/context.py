@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from reference_server.api.obico.views import Views
 from reference_server.config import ServerConfig
+from reference_server.detection.pipeline import Pipeline
 from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner
@@ -20,6 +21,8 @@ from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
 from reference_server.services.clock import Now
+from reference_server.services.detection.records import DetectionRecords
+from reference_server.services.detection.watch import Watch
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.printers import Printers
@@ -45,6 +48,9 @@ class Context:
     web_socket: WebClientSocket
     media: MediaStore
     pictures: Pictures
+    detection: Pipeline
+    detection_records: DetectionRecords
+    watch: Watch
     frames: FrameStore
     signer: MediaSigner
     csrf_key: bytes

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -68,6 +68,17 @@ Result = TypeVar("Result")
 _COMMANDS = {Action.PAUSE: CommandName.PAUSE, Action.CANCEL: CommandName.CANCEL}
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Who judges pictures (None: nobody, detection is off), and who draws boxes into them."""
+
+    detector: Detector | None = None
+    tagger: Tagger | None = None
+
+
+BLIND = Sight()
+
+
 class _Stopped(Exception):
     """The server ends while something is waited for."""
 
@@ -85,14 +96,13 @@ class Pipeline:
         media: MediaStore,
         now: Now,
         random: RandomBytes,
-        detector: Detector | None,
-        tagger: Tagger | None,
+        sight: Sight,
         timeout: float,
-        keep_tagged: KeepTagged | None = None,
+        keep_tagged: KeepTagged,
     ) -> None:
         self._hub, self._desk, self._watch, self._records, self._media = hub, desk, watch, records, media
         self._now, self._random, self._timeout = now, random, timeout
-        self._detector, self._tagger, self._keep_tagged = detector, tagger, keep_tagged
+        self._detector, self._tagger, self._keep_tagged = sight.detector, sight.tagger, keep_tagged
         self._queue: asyncio.Queue[int] = asyncio.Queue()  # each printer at most once
         self._waiting: set[int] = set()
         self._busy: set[int] = set()
@@ -245,8 +255,10 @@ class Pipeline:
             path = await self._write(f"snapshots/{live.record.printer.id}/tagged.jpg", tagged)
             if path is not None:
                 found = replace(found, tagged=replace(picture, path=path))
-            if self._keep_tagged is not None:
+            try:
                 await run_in_threadpool(self._keep_tagged, task.job.id, picture.at, tagged)
+            except OSError as error:
+                log.error("a picture with boxes was not kept: %s", error.strerror)  # noqa: TRY400
         live.last_detection = found
         self._hub.update(taken.record)
 
@@ -282,7 +294,7 @@ class Pipeline:
         while not await background.wait(stop, SWEEP_EVERY):
             try:
                 await run_in_threadpool(self.finish)
-            except StoreFailed as error:
+            except StoreFailed as error:  # noqa: PERF203 - each round for itself
                 log.error("the work after a print was put off: %s", error)  # noqa: TRY400
 
     def finish(self) -> None:

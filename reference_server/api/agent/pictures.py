@@ -61,4 +61,6 @@ async def take_picture(request: Request, context: Services, record: Agent) -> Re
         await run_in_threadpool(_keep, context.frames, job.id, picture.at, data)
     await run_in_threadpool(context.pictures.remove, live.take_picture(picture))
     context.hub.publish(printer_id)
+    if primary and not form.flag("viewing_boost", False):
+        context.detection.offer(live, picture)
     return Json({"result": "ok"})

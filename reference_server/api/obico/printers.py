@@ -47,6 +47,8 @@ async def look(context: Context, record: PrinterRecord) -> Any:
     live = context.hub.live.put(record)
     if known is None and (picture := await run_in_threadpool(context.pictures.recall, record.printer.id)) is not None:
         live.pictures.setdefault(picture.camera, picture)
+    if known is None and live.last_detection is None:
+        live.last_detection = await run_in_threadpool(context.watch.recall, record)
     return live
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
 from reference_server.api.obico.parameters import LARGEST, Blank, Day, Expand, Limit, PrinterIds, Start, Zone, body
-from reference_server.api.obico.views import NOTHING, Expansion
+from reference_server.api.obico.views import Expansion
 from reference_server.api.responses import Json, empty
 from reference_server.services.history import MOST_AT_ONCE
 from reference_server.services.model import Print, User
@@ -38,12 +39,12 @@ class PrintIds(BaseModel):
 
 async def _shown(context: Context, request: Request, prints: Sequence[Print], expand: str | None) -> list[Any]:
     wanted = (expand or "").split(",")
-    nested = NOTHING
+    nested = Expansion(shots=await run_in_threadpool(context.detection_records.shots_of, prints))
     if "printer" in wanted or "g_code_file" in wanted:
         printers, files = await run_in_threadpool(context.history.related, prints)
-        nested = Expansion(
-            printers if "printer" in wanted else None, files if "g_code_file" in wanted else None
-        )  # fmt: skip
+        nested = replace(
+            nested, printers=printers if "printer" in wanted else None, files=files if "g_code_file" in wanted else None
+        )
     views = context.views(request)
     return [views.print(job, nested) for job in prints]
 
@@ -145,13 +146,6 @@ async def delete_prints(wanted: PrintIds, context: Services, caller: User_) -> R
     touched = await run_in_threadpool(context.history.delete, caller.user, wanted.print_ids)
     await _refresh(context, caller.user, touched)
     return empty(204)
-
-
-@router.get("/prints/{print_id}/prediction_json/")
-async def get_prediction(print_id: Id, context: Services, caller: User_) -> Response:
-    """The frame-by-frame predictions of a print (wire-protocol.md §5.5); there are none yet."""
-    await run_in_threadpool(context.history.get, caller.user, print_id)
-    return Json([])
 
 
 async def _refresh(context: Context, user: User, printer_ids: Sequence[int]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from reference_server.media.signing import MediaSigner
 from reference_server.services import agent_settings
 from reference_server.services.commands import CommandOutcome
+from reference_server.services.detection.model import Shot
 from reference_server.services.live import LiveDetection, LivePrinter, Picture
 from reference_server.services.model import (
     ApiKey,
@@ -39,6 +40,7 @@ class Expansion:
 
     printers: Mapping[int, Printer] | None = None
     files: Mapping[int, GCodeFile] | None = None
+    shots: Mapping[int, Sequence[Shot]] = field(default_factory=dict)  # no choice: every Print shows its own
 
 
 NOTHING = Expansion()
@@ -155,6 +157,7 @@ class Views:
         nested = (expand.files or {}).get(job.g_code_file_id or 0)
         if nested is not None:
             file = self.file(nested)
+        shots = expand.shots.get(job.id, ())
         return {
             "id": job.id,
             "printer": printer,
@@ -180,9 +183,18 @@ class Views:
             "access_consented_at": time(job.access_consented_at),
             "video_archived_at": time(job.video_archived_at),
             "need_alert_overwrite": job.alert_overwrite is None and job.tagged_video_path is not None,
-            "need_print_shot_feedback": False,
+            "need_print_shot_feedback": bool(shots) and not any(shot.answer for shot in shots),
             "prediction_json_url": f"{self._base}/api/v1/prints/{job.id}/prediction_json/",
-            "printshotfeedback_set": [],
+            "printshotfeedback_set": [self.shot(shot) for shot in shots],
+        }
+
+    def shot(self, shot: Shot) -> dict[str, Any]:
+        return {
+            "id": shot.id,
+            "print_id": shot.print_id,
+            "image_url": self.media(shot.image_path),
+            "answer": shot.answer.value if shot.answer else None,
+            "answered_at": time(shot.answered_at),
         }
 
     def event(self, event: PrinterEvent) -> dict[str, Any]:

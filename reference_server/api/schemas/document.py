@@ -18,11 +18,11 @@ from starlette.routing import BaseRoute
 
 from reference_server import VERSION
 from reference_server.api.auth import SESSION_COOKIE, is_agent_dependency, is_user_dependency
-from reference_server.api.schemas import accounts, agent, examples, others, printers, prints
+from reference_server.api.schemas import accounts, agent, detection, examples, others, printers, prints
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, MULTIPART, Answer, Body, Call, Param, Schema
 
-TABLES = (accounts, printers, prints, others, agent)
+TABLES = (accounts, printers, prints, detection, others, agent)
 """A new router's table is added here."""
 
 ABOUT = """\
@@ -43,6 +43,7 @@ TAGS = {
     "accounts": "First run, log-in, the user, API keys.",
     "printers": "Printers, their settings and live state, and what is done to their prints.",
     "prints": "Print jobs, their videos and what detection saw.",
+    "detection": "What failure detection saw, decided and leaves out, and what people say of it.",
     "others": "Linking codes, printer events, version, health.",
     "agent": "For agents.",
 }

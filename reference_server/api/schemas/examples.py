@@ -40,10 +40,11 @@ PRINTER: dict[str, Any] = {
     "id": 1, "name": "Workshop", "created_at": _AT, "archived_at": None, "action_on_failure": "PAUSE",
     "watching_enabled": True, "tools_off_on_pause": True, "bed_off_on_pause": False, "retract_on_pause": 6.5,
     "lift_z_on_pause": 2.5, "detective_sensitivity": 1.0, "min_timelapse_secs_on_finish": 600,
-    "min_timelapse_secs_on_cancel": 300, "auth_token": None, "agent_name": "moonraker_obico", "agent_version": "3.0.0",
+    "min_timelapse_secs_on_cancel": 300, "detection_warmup_secs": 0, "detection_snooze_secs": 0,
+    "auth_token": None, "agent_name": "moonraker_obico", "agent_version": "3.0.0",
     "not_watching_reason": "Printer is not actively printing", "should_watch": False, "agent_connected": True,
     "online_since": _AT, "last_seen_at": _AT, "pic": None, "cameras": [], "status": STATUS, "settings": SETTINGS,
-    "current_print": None, "normalized_p": 0.0, "last_command": None,
+    "current_print": None, "normalized_p": 0.0, "detection": None, "last_command": None,
 }  # fmt: skip
 
 FILE: dict[str, Any] = {

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_core.wire.messages import CommandName
 from reference_server.services.commands import CommandState
+from reference_server.services.detection.scoring import Level
 from reference_server.services.model import ActionOnFailure, AlertOverwrite, EndedReason, EventClass, EventKind
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-20T17:58:39.159942Z"])]
@@ -257,7 +258,8 @@ class BasePrinter(Object):
     archived_at: Time | None
     """Read-only; see `archive`."""
     action_on_failure: ActionOnFailure
-    """What to do when a failure seems certain: PAUSE the print, or NONE. An alert is sent in any case."""
+    """What to do when a failure seems certain: PAUSE or CANCEL (ours) the print, or NONE. An alert is sent in
+    any case."""
     watching_enabled: bool
     """The user wants failure detection; see `not_watching_reason`."""
     tools_off_on_pause: bool
@@ -273,6 +275,10 @@ class BasePrinter(Object):
     min_timelapse_secs_on_finish: int
     """A shorter print gives no time-lapse; -1: never one."""
     min_timelapse_secs_on_cancel: int
+    detection_warmup_secs: int
+    """The first seconds of a print, which are not judged. Ours."""
+    detection_snooze_secs: int
+    """Seconds after a resume without alert or action. Ours."""
     auth_token: str | None
     """The agent's credential; null but in GET of this one printer and in the answer to its creation."""
     agent_name: str | None
@@ -381,6 +387,17 @@ class Print(PrintFields):
     printshotfeedback_set: list[PrintShotFeedback]
 
 
+class Detection(Object):
+    """The last judged picture."""
+
+    detector: str | None
+    level: Level
+    findings: list[str]
+    at: Time | None
+    trouble: str | None
+    """Why nothing can be judged at present."""
+
+
 class Printer(BasePrinter):
     """A printer with its live side."""
 
@@ -401,6 +418,8 @@ class Printer(BasePrinter):
     """null: idle."""
     normalized_p: Annotated[float, Field(ge=0, le=1)]
     """How sure a failure is: 0 none, 1 as sure as can be."""
+    detection: Detection | None
+    """null: nothing of this print was judged yet. Ours."""
     last_command: LastCommand | None
 
 

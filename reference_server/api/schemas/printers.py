@@ -41,6 +41,8 @@ class PrinterChange(Change):
     detective_sensitivity: Annotated[float, Field(ge=0.8, le=1.2)] = 1.0
     min_timelapse_secs_on_finish: Seconds = 600
     min_timelapse_secs_on_cancel: Seconds = 300
+    detection_warmup_secs: Annotated[int, Field(ge=0, le=86400)] = 0
+    detection_snooze_secs: Annotated[int, Field(ge=0, le=86400)] = 0
 
 
 _WITH_TOKEN = {**examples.PRINTER, "auth_token": "2cf24dba5fb0a30e26e8"}

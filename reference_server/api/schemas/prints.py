@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Change, Error, Object, Prediction, Print, Time
+from reference_server.api.schemas.objects import Change, Error, Object, Print, Time
 from reference_server.api.schemas.parts import Answer, Body, Call
 from reference_server.services.model import AlertOverwrite
 
@@ -27,14 +27,6 @@ _CHANGE = Call(
 )
 _DELETE = Call("Delete a print", {200: Answer("Deleted; an empty body.")})
 
-_FRAME = {
-    "model": "app.printerprediction", "pk": 1,
-    "fields": {
-        "current_frame_num": 41, "lifetime_frame_num": 9041, "current_p": 0.31, "ewm_mean": 0.22,
-        "rolling_mean_short": 0.12, "rolling_mean_long": 0.1, "normalized_p": 0.11,
-        "created_at": "2026-11-20T18:10:09.000000Z", "updated_at": "2026-11-20T18:10:09.000000Z",
-    },
-}  # fmt: skip
 
 class Figure(Object):
     """`key`: the first day of the period."""
@@ -95,8 +87,5 @@ CALLS = {
             204: Answer("Deleted."),
             404: Answer("One of them is not the user's: nothing was deleted.", Error, examples.ERROR),
         },
-    ),
-    "GET /api/v1/prints/{print_id}/prediction_json/": Call(
-        "The detection of a print, frame by frame", {200: Answer("One entry a frame.", list[Prediction], [_FRAME])}
     ),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from reference_server.services.clock import Now
 from reference_server.services.detection import rules
 from reference_server.services.detection.model import Answer, Decision, Prediction, PrintState, Shot, Stage
 from reference_server.services.detection.port import Mask
+from reference_server.services.detection.scoring import Scores
 from reference_server.services.errors import Invalid, NotFound
 from reference_server.services.model import Print, User
 from reference_server.services.ports import Store, Transaction
@@ -174,22 +175,28 @@ def wire(row: Prediction) -> dict[str, Any]:
     """One entry of the prediction JSON; `camera`, `boxes`, `findings` are ours."""
     at = _time(row.at)
     return {
-        "model": "prediction",
+        "model": "app.printerprediction",
         "pk": row.id,
         "fields": {
-            "current_frame_num": row.scores.n,
-            "lifetime_frame_num": row.scores.lifetime,
-            "current_p": row.scores.p,
-            "ewm_mean": row.scores.ewm,
-            "rolling_mean_short": row.scores.short,
-            "rolling_mean_long": row.scores.long,
-            "normalized_p": row.normalized_p,
+            **wire_scores(row.scores, row.normalized_p),
             "created_at": at,
             "updated_at": at,
             "camera": row.camera,
             "boxes": [[box.label, box.confidence, [box.x, box.y, box.width, box.height]] for box in row.boxes],
             "findings": list(row.findings),
         },
+    }
+
+
+def wire_scores(scores: Scores, normalized: float) -> dict[str, Any]:
+    return {
+        "current_frame_num": scores.n,
+        "lifetime_frame_num": scores.lifetime,
+        "current_p": scores.p,
+        "ewm_mean": scores.ewm,
+        "rolling_mean_short": scores.short,
+        "rolling_mean_long": scores.long,
+        "normalized_p": normalized,
     }
 
 
