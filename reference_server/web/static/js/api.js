@@ -75,6 +75,12 @@ export const linkCode = (printerId) =>
   get(`/api/v1/onetimeverificationcodes/${printerId === null ? "" : `?printer_id=${printerId}`}`);
 export const linkCodeState = (id) => get(`/api/v1/onetimeverificationcodes/${id}/`);
 
+/** verdict: "FAILED" | "NOT_FAILED" */
+export const acknowledge = (id, verdict) => post(`/api/v1/printers/${id}/acknowledge_alert/?alert_overwrite=${verdict}`);
+export const mute = (id, muted) => post(`/api/v1/printers/${id}/mute_current_print/?mute_alert=${muted}`);
+export const print = (id) => get(`/api/v1/prints/${id}/`);
+export const deletePrint = (id) => call("DELETE", `/api/v1/prints/${id}/`);
+export const decisions = (id) => get(`/api/v1/prints/${id}/decisions/`);
 export const recentPrints = (limit) => get(`/api/v1/prints/?sorting=date_desc&limit=${limit}`);
 export const recentEvents = (limit) => get(`/api/v1/printer_events/?limit=${limit}`);
 /** A sign of life, within 5 s. */

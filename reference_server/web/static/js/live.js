@@ -8,7 +8,9 @@ import { Banner } from "./view/banner.js";
 import { Card } from "./view/card.js";
 import { VERBS, ask, outcomeOf, reached, refusal } from "./view/commands.js";
 import { confirmAction } from "./view/confirm.js";
+import { Events } from "./view/events.js";
 import { linkPrinter } from "./view/link.js";
+import { showPrint } from "./view/print.js";
 import { Prints } from "./view/prints.js";
 import { printerSettings } from "./view/settings.js";
 
@@ -32,7 +34,8 @@ function take(printer) {
   store.put(printer);
   if (api.skew !== null) store.skew = api.skew;
   follow(printer);
-  const key = [printer.current_print?.id, printerState(printer).kind].join(" ");
+  const print = printer.current_print;
+  const key = [print?.id, print?.alerted_at, print?.alert_muted_at, printerState(printer).kind].join(" ");
   if (jobs.get(printer.id) !== key) {
     jobs.set(printer.id, key);
     refreshHistory();
@@ -78,6 +81,7 @@ function tell(id, outcome) {
 
 /** Opened once it is known that somebody is logged in; until then there is nothing to hurry or drop. */
 let socket = null;
+let routed = false; // whether the address the page was opened with has been followed
 
 function connect() {
   socket = new LiveSocket(api.socketAddress("/ws/web/"), {
@@ -87,6 +91,10 @@ function connect() {
         if (store.link.state !== "live") {
           store.linkLive();
           refreshHistory();
+          if (!routed) {
+            routed = true;
+            setTimeout(route, 200); // when the cards are there
+          }
         }
       } else {
         take(message);
@@ -169,6 +177,24 @@ const actions = {
     if (now === sending || (outcome.final && mine) || outcome.tone === "bad") tell(id, { ...outcome, command: name });
   },
 
+  async acknowledge(id, verdict) {
+    try {
+      await api.acknowledge(id, verdict);
+      notice(verdict === "FAILED" ? "Noted: the print failed. Cancel it if it still runs." : "Noted: the print is fine.");
+    } catch (error) {
+      notice(`Your answer was not stored: ${error.message}`);
+    }
+  },
+
+  async mute(id, muted) {
+    try {
+      await api.mute(id, muted);
+      notice(muted ? "This print is not watched any more." : "This print is watched again.");
+    } catch (error) {
+      notice(`Nothing was changed: ${error.message}`);
+    }
+  },
+
   async settings(id) {
     const printer = store.printer(id);
     const { action } = await printerSettings(printer);
@@ -221,8 +247,9 @@ function notice(words) {
 
 const banner = new Banner(() => socket?.hurry());
 const prints = new Prints();
+const events = new Events();
 document.getElementById("banner").append(banner.node);
-document.getElementById("history").append(prints.node);
+document.getElementById("history").append(prints.node, events.node);
 document.body.append(toast);
 
 function draw() {
@@ -246,6 +273,7 @@ function draw() {
   show(empty, live && ids.length === 0);
   banner.update(store, socket?.retryAt ?? null);
   prints.update(store);
+  events.update(store);
   const words = summarise(ids, live);
   setText(summary, words);
   const title = words ? `${words} – Printers` : "Printers";
@@ -268,6 +296,29 @@ function summarise(ids, live) {
     .map(([number, words]) => `${number} ${words}`)
     .join(" · ");
 }
+
+/* ---- addresses: #/prints/7 shows that print, #/printers/2 that card; alerts link to them ---- */
+
+async function route() {
+  const [, kind, id] = /^#\/(prints|printers)\/(\d+)$/.exec(location.hash) ?? [];
+  if (kind === "printers") {
+    const card = cards.get(Number(id));
+    card?.node.scrollIntoView({ block: "center" });
+    card?.node.querySelector("button:not(:disabled)")?.focus({ preventScroll: true });
+    return;
+  }
+  if (kind !== "prints" || document.querySelector("dialog[open]")) return;
+  try {
+    if ((await showPrint(Number(id), store)) === "deleted") {
+      notice("The print is deleted.");
+      refreshHistory();
+    }
+  } catch (error) {
+    notice(error.status === 404 ? "There is no such print (any more)." : `The print cannot be shown: ${error.message}`);
+  }
+  if (location.hash === `#/prints/${id}`) history.replaceState(null, "", location.pathname);
+}
+addEventListener("hashchange", route);
 
 store.subscribe(draw);
 setInterval(() => document.hidden || draw(), 1000); // ages and count-downs

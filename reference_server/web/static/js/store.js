@@ -12,6 +12,8 @@ export class Store {
   prints = null;
   /** Newest event by printer id. */
   events = new Map();
+  /** Newest events of all printers, newest first; null until known. */
+  allEvents = null;
   /** Server clock minus ours, ms: ages of server times are told by the server's clock. */
   skew = 0;
 
@@ -96,6 +98,7 @@ export class Store {
 
   setHistory(prints, events) {
     this.prints = prints;
+    this.allEvents = events;
     this.events = new Map();
     for (const event of events) if (!this.events.has(event.printer)) this.events.set(event.printer, event);
     this.changed();

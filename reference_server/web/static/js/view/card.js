@@ -2,6 +2,7 @@
 import { h, icon, setIcon, setText, setTitle, show } from "../dom.js";
 import * as format from "../format.js";
 import { allowed, fileName, hasJob, job, mediaUrl, printerName, printerState } from "../state.js";
+import { Watch } from "./watch.js";
 
 const HEATER_ICON = (key) => (/^(tool|extruder)\d*$/.test(key) ? "nozzle" : /bed$/.test(key) ? "bed" : "chamber");
 const EVENT_WORDS = {
@@ -96,6 +97,7 @@ export class Card {
       icon("settings"),
     );
     this.live = h("p", { class: "sr-only", "aria-live": "polite" });
+    this.watch = new Watch(id, actions);
     this.node = h(
       "article",
       { class: "card", "data-printer": id, "aria-labelledby": heading },
@@ -107,6 +109,7 @@ export class Card {
         this.message,
         this.jobBox,
         this.tempList,
+        this.watch.node,
         this.event,
         outcomeLive,
         h("div", { class: "buttons" }, ...Object.values(this.buttons)),
@@ -138,6 +141,7 @@ export class Card {
     this.#message(printer, state);
     this.#job(printer, now);
     this.#temperatures(printer);
+    this.watch.update(printer, hasJob(printer), now);
     this.#picture(printer, name, fresh, now);
     this.#event(store.events.get(this.id), now);
     this.#outcome(entry);

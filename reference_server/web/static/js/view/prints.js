@@ -3,7 +3,7 @@ import { h, icon, setText, show } from "../dom.js";
 import { duration, moment, num, text, toDate } from "../format.js";
 import { printerName } from "../state.js";
 
-const ENDINGS = {
+export const ENDINGS = {
   running: { label: "Running", icon: "printing", tone: "go" },
   done: { label: "Finished", icon: "ready", tone: "calm" },
   cancelled: { label: "Cancelled", icon: "cancel", tone: "warn" },
@@ -55,6 +55,8 @@ export class Prints {
     const rows = prints.map((print) => {
       const printer = store.printer(print.printer);
       return {
+        id: print.id,
+        video: Boolean(print.video_url),
         file: text(print.filename) ?? "File name not known",
         printer: printer ? printerName(printer) : "Deleted printer",
         end: ending(print),
@@ -70,14 +72,14 @@ export class Prints {
     this.body.replaceChildren(...rows.map((row) => this.#row(row)));
   }
 
-  #row({ file, printer, end, why, time, started, iso }) {
+  #row({ id, video, file, printer, end, why, time, started, iso }) {
     const { label, icon: name, tone } = ENDINGS[end];
     const result = h("span", { class: "result", "data-tone": tone, title: why }, icon(name), h("span"));
     setText(result.lastElementChild, why ? `${label}: ${why}` : label);
     return h(
       "tr",
       {},
-      h("th", { scope: "row", title: file }, file),
+      h("th", { scope: "row", title: file }, h("a", { href: `#/prints/${id}` }, video ? icon("video") : null, file)),
       h("td", { "data-label": "Printer", class: "printer" }, printer),
       h("td", { "data-label": "Result" }, result),
       h("td", { "data-label": "Duration", class: "number" }, time),

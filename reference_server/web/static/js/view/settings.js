@@ -40,6 +40,28 @@ function check(label, checked, hint) {
   return { node, control, complain: () => {} };
 }
 
+const ACTIONS = [
+  ["PAUSE", "Pause it"],
+  ["CANCEL", "Cancel it"],
+  ["NONE", "Only tell me"],
+];
+const SENSITIVITIES = [
+  ["0.8", "Low"],
+  ["1", "Normal"],
+  ["1.2", "High"],
+];
+
+function nearest(value) {
+  const known = SENSITIVITIES.map(([number]) => number);
+  return known.reduce((best, number) => (Math.abs(number - value) < Math.abs(best - value) ? number : best), "1");
+}
+
+function choice(label, options, value, hint) {
+  const control = h("select", {}, ...options.map(([key, words]) => h("option", { value: key }, words)));
+  control.value = value;
+  return field(label, control, { hint });
+}
+
 /** Resolves with {action: "saved", printer} | {action: "link"} | {action: "delete"} | {action: null}. */
 export async function printerSettings(printer) {
   const dialog = h("dialog", { class: "settings" });
@@ -67,6 +89,20 @@ export async function printerSettings(printer) {
       "A bed that cools down can let go of the part. Usually left on.",
     ),
   };
+  const watching = {
+    watching_enabled: check(
+      "Watch prints for failures",
+      printer.watching_enabled,
+      "Pictures are judged while a print runs. How well that works depends on the server's detector.",
+    ),
+    action_on_failure: choice("When a print looks like a failure", ACTIONS, printer.action_on_failure, "At most once a print; you are told in any case."),
+    detective_sensitivity: choice(
+      "Sensitivity",
+      SENSITIVITIES,
+      nearest(printer.detective_sensitivity),
+      "High finds more and is wrong more often.",
+    ),
+  };
   const trouble = h("p", { class: "form-error", role: "alert", hidden: true });
   const save = h("button", { type: "submit", class: "primary" }, "Save");
   const form = h(
@@ -80,6 +116,9 @@ export async function printerSettings(printer) {
       h("div", { class: "pair" }, fields.retract_on_pause.node, fields.lift_z_on_pause.node),
       fields.tools_off_on_pause.node,
       fields.bed_off_on_pause.node,
+      h("h3", {}, "Failure watch"),
+      watching.watching_enabled.node,
+      h("div", { class: "pair" }, watching.action_on_failure.node, watching.detective_sensitivity.node),
       trouble,
     ),
     h(
@@ -111,6 +150,9 @@ export async function printerSettings(printer) {
     lift_z_on_pause: fields.lift_z_on_pause.control.valueAsNumber,
     tools_off_on_pause: fields.tools_off_on_pause.control.checked,
     bed_off_on_pause: fields.bed_off_on_pause.control.checked,
+    watching_enabled: watching.watching_enabled.control.checked,
+    action_on_failure: watching.action_on_failure.control.value,
+    detective_sensitivity: Number(watching.detective_sensitivity.control.value),
   });
   const problems = (entered) => {
     const found = {};
