@@ -78,6 +78,9 @@ export const linkCodeState = (id) => get(`/api/v1/onetimeverificationcodes/${id}
 /** verdict: "FAILED" | "NOT_FAILED" */
 export const acknowledge = (id, verdict) => post(`/api/v1/printers/${id}/acknowledge_alert/?alert_overwrite=${verdict}`);
 export const mute = (id, muted) => post(`/api/v1/printers/${id}/mute_current_print/?mute_alert=${muted}`);
+/** [{camera, points: [[x, y], …] in fractions of the picture}] */
+export const masks = (id) => get(`/api/v1/printers/${id}/masks/`);
+export const setMasks = (id, masks) => call("PUT", `/api/v1/printers/${id}/masks/`, masks);
 export const print = (id) => get(`/api/v1/prints/${id}/`);
 export const deletePrint = (id) => call("DELETE", `/api/v1/prints/${id}/`);
 export const decisions = (id) => get(`/api/v1/prints/${id}/decisions/`);

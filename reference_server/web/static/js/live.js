@@ -11,6 +11,7 @@ import { confirmAction } from "./view/confirm.js";
 import { Events } from "./view/events.js";
 import { linkPrinter } from "./view/link.js";
 import { showPrint } from "./view/print.js";
+import { editMasks } from "./view/masks.js";
 import { Prints } from "./view/prints.js";
 import { printerSettings } from "./view/settings.js";
 
@@ -199,7 +200,16 @@ const actions = {
     const printer = store.printer(id);
     const { action } = await printerSettings(printer);
     if (action === "link") await actions.link(id);
+    if (action === "masks") await actions.masks(id);
     if (action === "delete") await actions.remove(id);
+  },
+
+  async masks(id) {
+    try {
+      if (await editMasks(store.printer(id))) notice("The failure watch ignores these areas from now on.");
+    } catch (error) {
+      notice(`The areas cannot be shown: ${error.message}`);
+    }
   },
 
   async link(id = null) {

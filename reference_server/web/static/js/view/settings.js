@@ -62,7 +62,7 @@ function choice(label, options, value, hint) {
   return field(label, control, { hint });
 }
 
-/** Resolves with {action: "saved", printer} | {action: "link"} | {action: "delete"} | {action: null}. */
+/** Resolves with {action: "saved", printer} | {action: "masks"} | {action: "link"} | {action: "delete"} | {action: null}. */
 export async function printerSettings(printer) {
   const dialog = h("dialog", { class: "settings" });
   const [head, id] = dialogHead(`Settings of ${printerName(printer)}`, dialog);
@@ -119,6 +119,7 @@ export async function printerSettings(printer) {
       h("h3", {}, "Failure watch"),
       watching.watching_enabled.node,
       h("div", { class: "pair" }, watching.action_on_failure.node, watching.detective_sensitivity.node),
+      h("div", { class: "row" }, h("button", { type: "button", onclick: () => dialog.close("masks") }, "Areas to ignore…")),
       trouble,
     ),
     h(
