@@ -12,6 +12,7 @@ GROUPS = {
     "plugin": "OctoPrint plugin: what it adds to OctoPrint (12 min)",
     "latency": "from the server's REST call to the printer's host (1 min)",
     "server": "the server: start-up, memory, statuses a second, latency to a page (1 min)",
+    "gcode": "the G-code index: seconds and memory for 500 MB (1 min)",
     "reconnect": "how long until the agent is back after its link is lost (4 min)",
 }
 

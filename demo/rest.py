@@ -65,7 +65,7 @@ class Rest:
         query = urllib.parse.urlencode({"filter_by_printer_ids[]": printer, "sorting": "date_desc", "limit": 1000})
         return list(self.get(f"/api/v1/prints/?{query}"))
 
-    def events(self, printer: int, limit: int = 500) -> list[dict[str, Any]]:
+    def events(self, printer: int, limit: int = 1000) -> list[dict[str, Any]]:
         """A printer's events, newest first."""
         return list(self.get(f"/api/v1/printer_events/?printer_id={printer}&limit={limit}"))
 
