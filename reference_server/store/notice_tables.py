@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reference_server.services.notices import NoticeKind
@@ -14,6 +14,7 @@ from reference_server.store.tables import Base, Word
 
 class NoticeRow(Base):
     __tablename__ = "notices"
+    __table_args__ = (Index("ix_notices_printer_id_kind", "printer_id", "kind", "id"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     printer_id: Mapped[int | None] = mapped_column(ForeignKey("printers.id", ondelete="CASCADE"))
