@@ -44,14 +44,17 @@ setup(
         "vision": ["numpy>=1.23", "opencv-python-headless>=4.7"],
         "server": [
             "alembic>=1.12",
+            "apprise>=1.9",
             "argon2-cffi>=23.1",
             "fastapi>=0.110",
             "python-multipart>=0.0.9",
             "sqlalchemy>=2.0.20",
+            "tzdata>=2024.1",
             "uvicorn>=0.54",
             "websockets>=12.0",
         ],
         "dev": [
+            "aiosmtpd>=1.4",
             "build>=1.0",
             "httpx>=0.27",
             "hypothesis>=6.100",

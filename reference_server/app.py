@@ -34,11 +34,13 @@ from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner, load_key
 from reference_server.media.storage import MediaStore
 from reference_server.realtime.agent_socket import AgentSocket
+from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
+from reference_server.services.alerts.findings import Findings
 from reference_server.services.clock import Now, utc_now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
@@ -101,6 +103,7 @@ def make_context(
     frames = FrameStore(media, Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock))
     watch = Watch(database, now, config.detection_every, followers)
     detection_records = DetectionRecords(database, now)
+    alert_watch = AlertWatch(hub, Findings(database, now), now, clock, config.offline_alert_after)
     return Context(
         config=config,
         now=now,
@@ -116,8 +119,11 @@ def make_context(
         reports=AgentReports(database, now, followers),
         hub=hub,
         desk=desk,
-        agent_socket=AgentSocket(hub, desk, printer_service, Tracking(database, now, followers), now, clock),
+        agent_socket=AgentSocket(
+            hub, desk, printer_service, Tracking(database, now, followers), now, clock, alert_watch
+        ),
         web_socket=WebClientSocket(hub, clock),
+        alert_watch=alert_watch,
         media=media,
         pictures=Pictures(media),
         detection=Pipeline(
@@ -148,6 +154,7 @@ def create_app(
     workers: tuple[BackgroundWorker, ...] = (
         BackgroundWorker("detection", context.detection.run),
         BackgroundWorker("detection-sweep", context.detection.sweep),
+        BackgroundWorker("alert watch", context.alert_watch.run),
     )
 
     @asynccontextmanager

@@ -29,6 +29,7 @@ class ServerConfig:
     `detector`: builtin, remote, local or off; `ml_api_url` and `ml_api_token`: where the remote one is;
     `detector_model`: the local one's file; `detector_timeout`: seconds for one picture; `detection_every`: seconds from
     one judged picture of a printer to the next (wire-protocol.md §5.4 assumes 10).
+    `offline_alert_after`: seconds without an agent in mid-print until the printer counts as offline.
     `media_max_*`: how much of prints' media is kept, 0 = no limit; `media_keep_free_mb`: megabytes (10⁶ bytes) that
     stay free on the disk.
     """
@@ -53,6 +54,7 @@ class ServerConfig:
     media_max_prints: int
     media_max_disk_percent: int
     media_keep_free_mb: int
+    offline_alert_after: float
 
     @property
     def database(self) -> Path:
@@ -236,6 +238,8 @@ SETTINGS: tuple[Setting, ...] = (
             "share of the disk that videos and pictures may fill, 0 = no limit", "PERCENT"),
     Setting("media-keep-free-mb", "OBICO_SERVER_MEDIA_KEEP_FREE_MB", "500", _whole,
             "megabytes that stay free on the disk: below that pictures are shown but not kept", "MB"),
+    Setting("offline-alert-after", "OBICO_SERVER_OFFLINE_ALERT_AFTER", "120", _seconds(1, 86400),
+            "seconds without a printer's agent in mid-print until an alert tells of it", "SECONDS"),
 )  # fmt: skip
 
 

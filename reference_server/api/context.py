@@ -15,6 +15,7 @@ from reference_server.media.pictures import Pictures
 from reference_server.media.signing import MediaSigner
 from reference_server.media.storage import MediaStore
 from reference_server.realtime.agent_socket import AgentSocket
+from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
 from reference_server.realtime.web_socket import WebClientSocket
@@ -46,6 +47,7 @@ class Context:
     desk: CommandDesk
     agent_socket: AgentSocket
     web_socket: WebClientSocket
+    alert_watch: AlertWatch
     media: MediaStore
     pictures: Pictures
     detection: Pipeline

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent_core.wire.codec import WireError, decode_agent_frame, encode_json
 from agent_core.wire.messages import CommandAck, EventsAcked, PassthruUp, StatusMessage
+from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.connections import both
 from reference_server.realtime.hub import Hub
@@ -38,9 +39,10 @@ class AgentSocket:
         tracking: Tracking,
         now: Now,
         clock: Callable[[], float],
+        watch: AlertWatch,
     ) -> None:
         self._hub, self._desk, self._printers, self._tracking = hub, desk, printers, tracking
-        self._now, self._clock = now, clock
+        self._now, self._clock, self._watch = now, clock, watch
 
     async def serve(self, socket: WebSocket) -> None:
         record = await self._authenticate(socket)
@@ -50,6 +52,7 @@ class AgentSocket:
         await socket.accept()
         peer = AgentPeer(record.printer.id, self._now())
         peer.acks = expected_acks(record.printer.agent_name, record.printer.agent_version)
+        self._watch.connected(record.printer.id, pushed_out=self._hub.agent(record.printer.id) is not None)
         live = self._hub.attach_agent(peer, record)
         log.info("printer %s: agent connected", record.printer.id)
         try:
@@ -115,6 +118,7 @@ class AgentSocket:
                 await self._take_settings(peer, live, message)
             if live.take_status(message.status, self._clock(), may_be_old=event_id is not None):
                 self._hub.expect_expiry(peer.printer_id)
+                self._watch.status(live, message.status)
             if self._tracking.needs_store(live.record, message):
                 # To its end, also if this connection is given up meanwhile: what is in memory follows the database.
                 await asyncio.shield(asyncio.ensure_future(self._track(peer.printer_id, message)))

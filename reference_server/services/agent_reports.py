@@ -17,7 +17,8 @@ from reference_server.services.text import clean
 
 @dataclass(frozen=True, slots=True)
 class ReportedEvent:
-    """A printer event as an agent's form says it; empty text = not given. `image_path`: a stored snapshot."""
+    """A printer event as an agent's form says it; empty text = not given. `image_path`: a stored snapshot.
+    `notify`: whether people are to be told."""
 
     event_type: str
     event_class: str
@@ -25,6 +26,7 @@ class ReportedEvent:
     event_text: str
     info_url: str
     image_path: str | None = None
+    notify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class AgentReports:
             current = tx.printers.record(printer).current_print
             event = tx.events.add(replace(draft, print_id=current.id if current else None))
             tx.users.count_unseen_event(printer.user_id)
-            change = PrintChange(printer, (current,) if current else (), (event,))
+            change = PrintChange(printer, (current,) if current else (), (event,), notify=report.notify)
             for follower in self._followers:
                 follower.follow(tx, change)
             if key is not None:

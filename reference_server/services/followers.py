@@ -14,12 +14,14 @@ class PrintChange:
     """What one message did: the printer afterwards, the prints that were saved, the events that were written.
 
     `corrected`: a print whose end was a guess and is known now (its ENDED event was written anew, not added).
+    `notify`: False: whoever reported it wants nobody to be told (wire-protocol.md §4, `notify`).
     """
 
     printer: Printer
     prints: tuple[Print, ...]
     events: tuple[PrinterEvent, ...]
     corrected: Print | None = None
+    notify: bool = True
 
 
 class Follower(Protocol):

@@ -121,6 +121,9 @@ class LivePrinters:
     def get(self, printer_id: int) -> LivePrinter | None:
         return self._printers.get(printer_id)
 
+    def all(self) -> list[LivePrinter]:
+        return list(self._printers.values())
+
     def put(self, record: PrinterRecord) -> LivePrinter:
         """Note a record read from the store, unless a newer one is known."""
         known = self._printers.get(record.printer.id)

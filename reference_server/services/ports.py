@@ -28,8 +28,9 @@ from reference_server.services.model import (
 )
 
 if TYPE_CHECKING:
+    from reference_server.services.alerts.model import AlertSettings, Channel, Delivery, DeliveryTry
     from reference_server.services.detection.rows import DetectionRows
-    from reference_server.services.notices import Notice  # which knows this module
+    from reference_server.services.notices import Notice, NoticeKind  # which know this module
 
 class PrintFilter(str, Enum):
     """`filter` of GET /prints/ (seed 000)."""
@@ -81,6 +82,25 @@ class EventQuery:
     limit: int = 12
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeQuery:
+    user_id: int
+    kinds: tuple[NoticeKind, ...] | None = None
+    printer_id: int | None = None
+    print_id: int | None = None
+    start: int = 0
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryQuery:
+    user_id: int
+    channel_id: int | None = None
+    notice_id: int | None = None
+    start: int = 0
+    limit: int = 50
+
+
 class Users(Protocol):
     def get(self, user_id: int) -> User | None: ...
     def by_login(self, login: str) -> tuple[User, str] | None:
@@ -121,6 +141,9 @@ class Printers(Protocol):
 
     def of_user(self, user_id: int) -> Sequence[Printer]:
         """Archived ones too, by id."""
+
+    def printing(self) -> Sequence[Printer]:
+        """Everybody's that have a current print; neither archived nor deleted."""
 
     def add(self, printer: Printer) -> Printer: ...
     def save(self, printer: Printer) -> None: ...
@@ -183,8 +206,65 @@ class Codes(Protocol):
 
 class Notices(Protocol):
     def add(self, notice: Notice) -> Notice: ...
+    def get(self, notice_id: int) -> Notice | None: ...
     def after(self, notice_id: int, limit: int) -> Sequence[Notice]:
         """Those with a greater id, oldest first."""
+
+    def newest_id(self) -> int:
+        """0: there is none."""
+
+    def latest(self, printer_id: int, kinds: Sequence[NoticeKind], limit: int) -> Sequence[Notice]:
+        """A printer's notices of these kinds, newest first."""
+
+    def find(self, query: NoticeQuery) -> tuple[Sequence[Notice], int]:
+        """A page, newest first, and how many there are in all."""
+
+    def remove_older(self, before: datetime) -> None:
+        """Those without a delivery that is still on its way."""
+
+
+class Alerts(Protocol):
+    """Channels, wishes and deliveries (services/alerts)."""
+
+    def channel(self, channel_id: int) -> Channel | None: ...
+    def channels_of(self, user_id: int) -> Sequence[Channel]: ...
+    def add_channel(self, channel: Channel) -> Channel: ...
+    def save_channel(self, channel: Channel) -> None: ...
+    def remove_channel(self, channel_id: int) -> None: ...
+    def settings(self, user_id: int) -> AlertSettings:
+        """The defaults where a user has not said anything."""
+
+    def save_settings(self, settings: AlertSettings) -> None: ...
+    def cursor(self) -> int:
+        """The notice up to which deliveries have been made."""
+
+    def move_cursor(self, notice_id: int) -> None: ...
+    def add_delivery(self, delivery: Delivery) -> Delivery: ...
+    def delivery(self, delivery_id: int) -> Delivery | None: ...
+    def save_delivery(self, delivery: Delivery) -> None: ...
+    def queued(self, channel_id: int) -> int:
+        """How many are on their way."""
+
+    def due(self, now: datetime, limit: int) -> Sequence[Delivery]:
+        """Of each channel and lane the oldest that is on its way, if its time has come; longest due first."""
+
+    def give_up(self, channel_id: int, reason: str, now: datetime) -> None:
+        """Everything of that channel that is on its way has failed."""
+
+    def add_try(self, attempt: DeliveryTry) -> None: ...
+    def tries(self, delivery_ids: Sequence[int]) -> Sequence[DeliveryTry]:
+        """Oldest first."""
+
+    def find(self, query: DeliveryQuery) -> tuple[Sequence[Delivery], int]:
+        """A page, newest first, and how many there are in all."""
+
+    def remove_ended(self, before: datetime) -> None:
+        """Deliveries that ended before."""
+
+    def first_target(self, print_id: int, heater: str) -> float | None:
+        """The target that a heater reached first in a print, °C."""
+
+    def set_first_target(self, print_id: int, heater: str, target: float) -> None: ...
 
 
 class Transaction(Protocol):
@@ -210,6 +290,8 @@ class Transaction(Protocol):
     def notices(self) -> Notices: ...
     @property
     def detection(self) -> DetectionRows: ...
+    @property
+    def alerts(self) -> Alerts: ...
 
 
 class Store(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from reference_server.store.account_repositories import SqlApiKeys, SqlSessions, SqlUsers
+from reference_server.store.alert_repositories import SqlAlerts
 from reference_server.store.detection_repositories import SqlDetection
 from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
@@ -25,3 +26,4 @@ class SqlTransaction:
         self.codes = SqlCodes(session)
         self.notices = SqlNotices(session)
         self.detection = SqlDetection(session)
+        self.alerts = SqlAlerts(session)

@@ -35,7 +35,7 @@ async def report_event(request: Request, context: Services, record: Agent) -> Re
     path = f"events/{record.printer.id}/{token(context.random, 12)}.jpg" if _snapshot(form) else None
     report = ReportedEvent(
         form.text("event_type"), form.text("event_class"), form.text("event_title"), form.text("event_text"),
-        form.text("info_url"), image_path=path,
+        form.text("info_url"), image_path=path, notify=form.flag("notify", False),
     )  # fmt: skip
     if path is not None:
         # Before the event: one that is there has its picture. A repeat's picture is taken away again.

@@ -19,8 +19,8 @@ MOST_HEATERS = 32
 
 @dataclass(frozen=True, slots=True)
 class HeaterNews:
-    """A heater has reached its target (`reached`) or has cooled down; °C. `first_look`: this is the first status that
-    we have of this heater with this target, so it may have been so for long."""
+    """A heater has reached its target (`reached`) or has cooled down; °C. `first_look`: it was so when we first
+    looked, so it may have been so for long."""
 
     heater: str
     target: float
