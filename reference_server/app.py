@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from reference_server import VERSION
-from reference_server.api import accounts, docs, errors, pages, sockets
+from reference_server.api import accounts, audit, docs, errors, pages, security, sockets
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
@@ -41,6 +41,7 @@ from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
 from reference_server.services.alerts.findings import Findings
+from reference_server.services.audit import Audit
 from reference_server.services.clock import Now, utc_now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
@@ -50,6 +51,7 @@ from reference_server.services.live import LivePrinter, LivePrinters
 from reference_server.services.notices import NoticeWriter
 from reference_server.services.passwords import Passwords
 from reference_server.services.printers import Printers
+from reference_server.services.second_factor import SecondFactors
 from reference_server.services.secrets import RandomBytes, system_random
 from reference_server.services.throttle import Throttle
 from reference_server.services.tracking import Tracking
@@ -77,6 +79,7 @@ def make_accounts(
         store, Passwords(), now, random,
         login_throttle=Throttle(10, 300, clock),  # wrong passwords for one name from one address
         address_throttle=Throttle(50, 300, clock),  # wrong passwords from one address
+        second_factors=SecondFactors(store, now, random, Throttle(5, 900, clock)),  # wrong codes for one user
     )  # fmt: skip
 
 
@@ -111,6 +114,7 @@ def make_context(
         random=random,
         check_store=database.check,
         accounts=make_accounts(database, now, clock, random),
+        audit=Audit(database, now),
         printers=printer_service,
         linking=Linking(
             database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
@@ -177,7 +181,8 @@ def create_app(
     )
     app.state.context = context
     routers = (
-        accounts, printer, pictures, events, files, linking, printers, actions, prints, detection, others, sockets,
+        accounts, security, audit,
+        printer, pictures, events, files, linking, printers, actions, prints, detection, others, sockets,
         pages, docs,
     )  # fmt: skip
     for module in routers:
@@ -193,6 +198,7 @@ def create_app(
                 headers.append("set-cookie", value)
 
     # The last one added is the outermost.
+    app.add_middleware(audit.AuditTrail)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, renew=renew)
     app.add_middleware(RequestLog)

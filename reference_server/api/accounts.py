@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from reference_server.api.audit import Note, note
 from reference_server.api.auth import (
     SESSION_COOKIE,
     Id,
@@ -24,8 +26,9 @@ from reference_server.api.context import Context, caller_address
 from reference_server.api.obico.parameters import body
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import Json, empty
-from reference_server.services.accounts import EMAIL_LIMIT, LoggedIn
-from reference_server.services.errors import Unauthenticated
+from reference_server.services.accounts import EMAIL_LIMIT, CodeNeeded, LoggedIn
+from reference_server.services.errors import Forbidden, Invalid, Unauthenticated
+from reference_server.services.model import ALL_SCOPES, Scope, Scopes
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
 
@@ -48,16 +51,25 @@ async def setup(request: Request, context: Services) -> Response:
     body = await json_object(request)
     token, name, password, email = (text(body, field) for field in ("token", "name", "password", "email"))
     address = caller_address(request)
+    note(request, Note("auth.setup", name=name))
     found = await run_in_threadpool(context.accounts.finish_setup, token, name, password, email, address)
+    note(request, Note("auth.setup", found.user))
     return _logged_in(request, context, found)
 
 
 @router.post("/auth/login/")
 async def log_in(request: Request, context: Services) -> Response:
     check_origin(context, request)
-    body = await json_object(request)
-    name, password = text(body, "name"), text(body, "password")
-    found = await run_in_threadpool(context.accounts.log_in, name, password, caller_address(request))
+    sent = await json_object(request)
+    name, password, code = (text(sent, field) for field in ("name", "password", "code"))
+    address, client = caller_address(request), request.headers.get("user-agent", "")
+    note(request, Note("auth.login", name=name))
+    try:
+        found = await run_in_threadpool(context.accounts.log_in, name, password, address, code, client)
+    except CodeNeeded:
+        note(request, Note("auth.login.code_asked", name=name))
+        return Json({"second_factor": True})
+    note(request, Note("auth.login", found.user))
     return _logged_in(request, context, found)
 
 
@@ -105,9 +117,38 @@ async def api_keys(context: Services, caller: User_) -> Response:
 
 @router.post("/api_keys/")
 async def create_api_key(request: Request, context: Services, caller: User_) -> Response:
-    name = text(await json_object(request), "name")
-    key, secret = await run_in_threadpool(context.accounts.create_api_key, caller.user, name)
+    wanted = await json_object(request)
+    scopes, expires_at = _scopes(wanted.get("scopes")), _time(wanted.get("expires_at"))
+    if any(not caller.may(scope) for scope in scopes):
+        raise Forbidden("A key cannot make one that may do more than itself.")
+    key, secret = await run_in_threadpool(
+        context.accounts.create_api_key, caller.user, text(wanted, "name"), scopes, expires_at
+    )
+    note(request, Note("api_keys.create", caller.user, via=caller.via, subject=f"api_keys {key.id}"))
     return Json({**Views.api_key(key), "key": secret}, status_code=201)
+
+
+def _scopes(value: object) -> Scopes:
+    if value is None:
+        return ALL_SCOPES
+    words = value.split() if isinstance(value, str) else value
+    known = {scope.value for scope in Scope}
+    if not isinstance(words, list) or not all(isinstance(word, str) and word in known for word in words):
+        raise Invalid.field("scopes", f"A list of {', '.join(scope.value for scope in Scope)} is needed.")
+    return tuple(scope for scope in Scope if scope.value in words)
+
+
+def _time(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        raise Invalid.field("expires_at", "A time such as 2027-01-31T00:00:00Z is needed.") from None
+    try:
+        return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
+    except OverflowError:
+        raise Invalid.field("expires_at", "This is no time that a calendar has.") from None
 
 
 @router.delete("/api_keys/{key_id}/")

@@ -14,8 +14,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from reference_server.api.context import Context, context_of
+from reference_server.api.scopes import scope_for
 from reference_server.services.errors import Forbidden, ServiceError, Unauthenticated
-from reference_server.services.model import PrinterRecord, User
+from reference_server.services.model import ApiKey, PrinterRecord, Scope, User
 from reference_server.services.secrets import sha256
 
 SESSION_COOKIE = "tsd_sessionid"
@@ -39,6 +40,15 @@ class Caller:
     user: User
     by_cookie: bool
     credential: str
+    key: ApiKey | None = None
+
+    def may(self, scope: Scope) -> bool:
+        return self.key is None or scope in self.key.scopes
+
+    @property
+    def via(self) -> str:
+        """For the audit log."""
+        return "web" if self.key is None else f"key {self.key.name}"
 
     @property
     def initiator(self) -> str:
@@ -100,7 +110,8 @@ async def identify(connection: HTTPConnection) -> Caller:
     """Raises Unauthenticated."""
     context = context_of(connection)
     if (key := _key_of(connection)) is not None:
-        return Caller(await run_in_threadpool(context.accounts.user_of_key, key), False, sha256(key))
+        user, found = await run_in_threadpool(context.accounts.user_of_key, key)
+        return Caller(user, False, sha256(key), found)
     session = connection.cookies.get(SESSION_COOKIE)
     if not session:
         raise Unauthenticated("Authentication credentials were not provided.")
@@ -112,6 +123,10 @@ async def identify(connection: HTTPConnection) -> Caller:
 
 async def _caller(request: Request) -> Caller:
     caller = await identify(request)
+    request.state.caller = caller  # for the audit log
+    needed = scope_for(request.method, request.scope["path"])
+    if not caller.may(needed):
+        raise Forbidden(f"This API key lacks the scope {needed.value}.")
     if caller.by_cookie and request.method not in _SAFE:
         context = context_of(request)
         check_origin(context, request)

@@ -21,6 +21,7 @@ from reference_server.realtime.hub import Hub
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
+from reference_server.services.audit import Audit
 from reference_server.services.clock import Now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
@@ -39,6 +40,7 @@ class Context:
     random: RandomBytes
     check_store: Callable[[], None]
     accounts: Accounts
+    audit: Audit
     printers: Printers
     linking: Linking
     history: History

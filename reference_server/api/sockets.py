@@ -12,6 +12,7 @@ from reference_server.api.context import Context, context_of
 from reference_server.api.obico.printers import look
 from reference_server.realtime.web_socket import Seat, printer_credential
 from reference_server.services.errors import Forbidden, ServiceError
+from reference_server.services.model import Scope
 
 router = APIRouter()
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
         caller = await identify(socket)
         if caller.by_cookie:
             _check_origin(context, socket)
+        if not caller.may(Scope.READ):
+            raise Forbidden("This API key lacks the scope read.")
         if printer_id is None:
             records = list(await run_in_threadpool(lambda: context.printers.all(caller.user, archived=False)))
         else:
@@ -55,7 +58,10 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
             return False
         return True
 
-    return Seat(caller.user.id, printer_id, printers, context.base(socket), caller.credential, is_valid)
+    return Seat(
+        caller.user.id, printer_id, printers, context.base(socket), caller.credential, is_valid,
+        caller.may(Scope.CONTROL),
+    )  # fmt: skip
 
 
 def _check_origin(context: Context, socket: WebSocket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -29,7 +29,7 @@ class Seat:
     """Who connects, and what he looks at (`printer_id` None: all of `printers`).
 
     `credential`: names what he came in with, for Hub.revoke: the hash of a session or a key, or `printer <id>` for that
-    printer's token. `is_valid`: asks once more whether it is good.
+    printer's token. `is_valid`: asks once more whether it is good. `may_control`: whether it may call the agent.
     """
 
     user_id: int
@@ -38,6 +38,7 @@ class Seat:
     base: str
     credential: str
     is_valid: Callable[[], Awaitable[bool]]
+    may_control: bool = True
 
 
 def printer_credential(printer_id: int) -> str:
@@ -53,7 +54,7 @@ class WebClientSocket:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential)
+        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential, seat.may_control)
         self._hub.attach_web(peer, seat.printers)
         try:
             # From here on Hub.revoke finds it; what was revoked between the first question and now is seen here.
@@ -92,6 +93,9 @@ class WebClientSocket:
             return
         call = read.mapping(wire.get("passthru"))
         if call is not None and peer.printer_id is not None:
+            if not peer.may_control:
+                _answer(peer, call, "This API key lacks the scope control.")
+                return
             self._relay(peer, peer.printer_id, dict(call))
             return
         live = self._hub.live.get(peer.printer_id) if peer.printer_id is not None else None
@@ -101,7 +105,11 @@ class WebClientSocket:
     def _relay(self, peer: WebPeer, printer_id: int, call: dict[str, object]) -> None:
         if self._hub.tell_agent(printer_id, {"passthru": call}):
             return
-        ref = call.get("ref")
-        if ref is not None:
-            answer = {"passthru": {"ref": ref, "error": "The printer is offline."}, "type": "web.message"}
-            peer.outbox.put_relayed(json.dumps(answer))
+        _answer(peer, call, "The printer is offline.")
+
+
+def _answer(peer: WebPeer, call: Mapping[str, object], error: str) -> None:
+    """In the agent's place."""
+    if (ref := call.get("ref")) is not None:
+        answer = {"passthru": {"ref": ref, "error": error}, "type": "web.message"}
+        peer.outbox.put_relayed(json.dumps(answer))

@@ -54,6 +54,19 @@ class EventClass(str, Enum):
     INFO = "INFO"
 
 
+class Scope(str, Enum):
+    """What an API key may do. ADMIN: keys, account, linking, printers' tokens, the audit log."""
+
+    READ = "read"
+    CONTROL = "control"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+Scopes = tuple[Scope, ...]
+ALL_SCOPES: Scopes = tuple(Scope)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """`dh_balance` None: no limit (self-hosted); 0 or less stops watching (rest-decisions.md)."""
@@ -70,10 +83,20 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """`client`: what the browser calls itself; `address`: where the log-in came from."""
+
     token_hash: str
     user_id: int
     expires_at: datetime
     refreshed_at: datetime
+    created_at: datetime
+    address: str = ""
+    client: str = ""
+
+    @property
+    def public_id(self) -> str:
+        """Names the session to its user; of no use for anything else."""
+        return self.token_hash[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,8 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    scopes: Scopes = ALL_SCOPES
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,10 @@ from reference_server.services.model import (
 
 if TYPE_CHECKING:
     from reference_server.services.alerts.model import AlertSettings, Channel, Delivery, DeliveryTry
+    from reference_server.services.audit import AuditEntry
     from reference_server.services.detection.rows import DetectionRows
     from reference_server.services.notices import Notice, NoticeKind  # which know this module
+    from reference_server.services.second_factor import SecondFactor
 
 class PrintFilter(str, Enum):
     """`filter` of GET /prints/ (seed 000)."""
@@ -110,6 +112,7 @@ class Users(Protocol):
     def add(self, user: User, password_hash: str) -> User:
         """Raises Conflict when name or e-mail address are taken."""
 
+    def password_hash(self, user_id: int) -> str | None: ...
     def set_password_hash(self, user_id: int, password_hash: str) -> None: ...
     def count_unseen_event(self, user_id: int) -> None: ...
     def save(self, user: User) -> None:
@@ -120,6 +123,9 @@ class Sessions(Protocol):
     def add(self, session: Session) -> None: ...
     def find(self, token_hash: str) -> Session | None: ...
     def save(self, session: Session) -> None: ...
+    def of_user(self, user_id: int) -> Sequence[Session]:
+        """The one used last comes first; expired ones may be among them."""
+
     def remove(self, token_hash: str) -> None: ...
     def remove_expired(self, now: datetime) -> None: ...
 
@@ -267,6 +273,26 @@ class Alerts(Protocol):
     def set_first_target(self, print_id: int, heater: str, target: float) -> None: ...
 
 
+class SecondFactorStore(Protocol):
+    def get(self, user_id: int) -> SecondFactor | None: ...
+    def put(self, factor: SecondFactor) -> None: ...
+    def remove(self, user_id: int) -> None:
+        """With the recovery codes."""
+
+    def set_recovery_codes(self, user_id: int, hashes: Sequence[str]) -> None: ...
+    def use_recovery_code(self, user_id: int, code_hash: str, now: datetime) -> bool:
+        """False: there is none, or it was used."""
+
+    def recovery_codes_left(self, user_id: int) -> int: ...
+
+
+class AuditStore(Protocol):
+    def add(self, entry: AuditEntry) -> None:
+        """The oldest ones go when there are too many."""
+
+    def newest(self, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]: ...
+
+
 class Transaction(Protocol):
     """Everything the store keeps, as of one moment."""
 
@@ -276,6 +302,10 @@ class Transaction(Protocol):
     def sessions(self) -> Sessions: ...
     @property
     def api_keys(self) -> ApiKeys: ...
+    @property
+    def second_factors(self) -> SecondFactorStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
     @property
     def printers(self) -> Printers: ...
     @property

@@ -44,6 +44,9 @@ class SqlUsers:
             raise Conflict("A user with that name or e-mail address exists already.") from None
         return to_entity(row, User)
 
+    def password_hash(self, user_id: int) -> str | None:
+        return self._session.scalar(select(UserRow.password_hash).where(UserRow.id == user_id))
+
     def set_password_hash(self, user_id: int, password_hash: str) -> None:
         self._session.execute(update(UserRow).where(UserRow.id == user_id).values(password_hash=password_hash))
 
@@ -78,6 +81,10 @@ class SqlSessions:
     def save(self, session: Session) -> None:
         if row := self._session.get(SessionRow, session.token_hash):
             copy_to(row, session)
+
+    def of_user(self, user_id: int) -> Sequence[Session]:
+        query = select(SessionRow).where(SessionRow.user_id == user_id).order_by(SessionRow.refreshed_at.desc())
+        return [to_entity(row, Session) for row in self._session.scalars(query)]
 
     def remove(self, token_hash: str) -> None:
         self._session.execute(delete(SessionRow).where(SessionRow.token_hash == token_hash))

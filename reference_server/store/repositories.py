@@ -10,6 +10,7 @@ from reference_server.store.detection_repositories import SqlDetection
 from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
 from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
+from reference_server.store.security_repositories import SqlAudit, SqlSecondFactors
 
 
 class SqlTransaction:
@@ -19,6 +20,8 @@ class SqlTransaction:
         self.users = SqlUsers(session)
         self.sessions = SqlSessions(session)
         self.api_keys = SqlApiKeys(session)
+        self.second_factors = SqlSecondFactors(session)
+        self.audit = SqlAudit(session)
         self.printers = SqlPrinters(session, sequence)
         self.prints = SqlPrints(session)
         self.events = SqlEvents(session)

@@ -28,6 +28,8 @@ from reference_server.services.model import (
     EndedReason,
     EventClass,
     EventKind,
+    Scope,
+    Scopes,
 )
 
 
@@ -59,6 +61,19 @@ class Word(TypeDecorator[PyEnum]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> PyEnum | None:  # noqa: ARG002
         return None if value is None else self.vocabulary(value)
+
+
+class ScopeWords(TypeDecorator[Scopes]):
+    """Scopes, in the order of the enum, with spaces between."""
+
+    impl = String(100)
+    cache_ok = True
+
+    def process_bind_param(self, value: Scopes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else " ".join(scope.value for scope in Scope if scope in value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Scopes | None:  # noqa: ARG002
+        return None if value is None else tuple(scope for scope in Scope if scope.value in value.split())
 
 
 class Base(DeclarativeBase):
@@ -95,9 +110,12 @@ class UserRow(Base):
 class SessionRow(Base):
     __tablename__ = "sessions"
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    user_id: Mapped[int] = _user()
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     refreshed_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    address: Mapped[str] = mapped_column(String(64), server_default="")
+    client: Mapped[str] = mapped_column(String(300), server_default="")
 
 
 class ApiKeyRow(Base):
@@ -109,6 +127,8 @@ class ApiKeyRow(Base):
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    scopes: Mapped[Scopes] = mapped_column(ScopeWords(), server_default="read control write admin")
+    expires_at: Mapped[datetime | None]
 
 
 class PrinterRow(Base):

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from reference_server.api.audit import Note, note
 from reference_server.api.auth import Services
 from reference_server.api.bodies import json_object
 from reference_server.api.context import caller_address
@@ -37,6 +38,9 @@ async def verify(request: Request, context: Services) -> Response:
         return Json({"code": [problem]}, status_code=400)
     linked = await run_in_threadpool(context.linking.verify, code.strip(), address)
     printer_id = linked.record.printer.id
+    action = "printers.relinked" if linked.relinked else "printers.linked"
+    owner = await run_in_threadpool(context.accounts.user, linked.record.printer.user_id)
+    note(request, Note(action, owner, via="agent", subject=f"printers {printer_id}"))
     if linked.relinked:
         context.hub.drop_agent(printer_id, "the printer was linked anew: the token has changed")
         context.hub.revoke(printer_credential(printer_id), "the printer was linked anew: the token has changed")

@@ -16,7 +16,7 @@ from reference_server.api.context import Context
 from reference_server.api.obico.parameters import Blank, Compat, body
 from reference_server.api.responses import Json, empty
 from reference_server.realtime.web_socket import printer_credential
-from reference_server.services.model import PrinterRecord
+from reference_server.services.model import PrinterRecord, Scope
 from reference_server.services.printer_changes import MOST_LIFT, MOST_RETRACT, NAME_LIMIT
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
@@ -88,9 +88,9 @@ async def get_printer(
     caller: User_,
     compat: Compat = None,  # noqa: ARG001 - read by `shown`
 ) -> Response:
-    """The only answer that shows `auth_token` on demand."""
+    """The only answer that shows `auth_token` on demand; not to a key that may not link printers."""
     record = await run_in_threadpool(context.printers.get, caller.user, printer_id)
-    return Json(await shown(request, context, record, token=True))
+    return Json(await shown(request, context, record, token=caller.may(Scope.ADMIN)))
 
 
 @router.patch("/{printer_id}/", openapi_extra=body(PrinterChanges))

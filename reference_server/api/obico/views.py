@@ -256,6 +256,8 @@ class Views:
             "name": key.name,
             "created_at": time(key.created_at),
             "last_used_at": time(key.last_used_at),
+            "scopes": [scope.value for scope in key.scopes],
+            "expires_at": time(key.expires_at),
         }
 
     @staticmethod

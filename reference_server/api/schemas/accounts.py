@@ -7,9 +7,20 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import ApiKey, AuthState, Change, Error, LoggedIn, NewApiKey, User
+from reference_server.api.schemas.objects import (
+    ApiKey,
+    AuthState,
+    Change,
+    Error,
+    LoggedIn,
+    NewApiKey,
+    Object,
+    Time,
+    User,
+)
 from reference_server.api.schemas.parts import Answer, Body, Call
 from reference_server.services.accounts import EMAIL_LIMIT, KEY_NAME_LIMIT, NAME_LIMIT
+from reference_server.services.model import Scope
 from reference_server.services.passwords import LONGEST, SHORTEST
 
 _TOKEN = "9f" * 32
@@ -24,6 +35,12 @@ class Credentials(Change):
     name: str
     """Name or e-mail address."""
     password: str
+    code: str = ""
+    """Of the second factor, or a recovery code, where there is one."""
+
+
+class CodeNeeded(Object):
+    second_factor: Literal[True]
 
 
 class FirstRun(Change):
@@ -36,6 +53,9 @@ class FirstRun(Change):
 
 class KeyName(Change):
     name: Annotated[str, Field(max_length=KEY_NAME_LIMIT)] = ""
+    scopes: list[Scope] = Field(default_factory=list)
+    """All of them if absent."""
+    expires_at: Time | None = None
 
 
 class UserChange(Change):
@@ -66,7 +86,8 @@ CALLS = {
     "POST /api/v1/auth/login/": Call(
         "Log in",
         {
-            200: Answer("Logged in.", LoggedIn, _LOGGED_IN, headers=_COOKIES),
+            200: Answer("Logged in; or, without cookies, that a code is needed besides.", LoggedIn | CodeNeeded,
+                        _LOGGED_IN, headers=_COOKIES),
             401: Answer("Wrong name or password.", Error, {"detail": "Wrong name or password."}),
             403: _FOREIGN,
         },
@@ -89,8 +110,9 @@ CALLS = {
     ),
     "POST /api/v1/api_keys/": Call(
         "Make an API key",
-        {201: Answer("The key, shown this once.", NewApiKey, {**examples.KEY, "key": "k" * 40})},
-        body=Body(KeyName, {"name": "slicer"}, required=False),
+        {201: Answer("The key, shown this once.", NewApiKey, {**examples.KEY, "key": "k" * 40}),
+         409: Answer("There are too many.", Error, {"detail": "There are 50 keys already. Delete one."})},
+        body=Body(KeyName, {"name": "slicer", "scopes": ["read", "control"]}, required=False),
     ),
     "DELETE /api/v1/api_keys/{key_id}/": Call("Delete an API key", {204: Answer("Deleted; its sockets are closed.")}),
 }  # fmt: skip

@@ -18,11 +18,12 @@ from starlette.routing import BaseRoute
 
 from reference_server import VERSION
 from reference_server.api.auth import SESSION_COOKIE, is_agent_dependency, is_user_dependency
-from reference_server.api.schemas import accounts, agent, detection, examples, others, printers, prints
+from reference_server.api.schemas import accounts, agent, detection, examples, others, printers, prints, security
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, MULTIPART, Answer, Body, Call, Param, Schema
+from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, printers, prints, detection, others, agent)
+TABLES = (accounts, security, printers, prints, detection, others, agent)
 """A new router's table is added here."""
 
 ABOUT = """\
@@ -228,6 +229,7 @@ def _operation(
     elif by_user:
         session: dict[str, list[str]] = {"session": []} if method == "GET" else {"session": [], "csrf": []}
         found["security"] = [session, {"key": []}, {"keyHeader": []}]
+        found["x-scope"] = scope_for(method, re.sub(r"{\w+}", "1", route.path)).value  # that an API key must have
     else:
         found["security"] = []
     return found

@@ -65,7 +65,8 @@ USER: dict[str, Any] = {
     "is_pro": True, "unseen_printer_events": 0,
 }  # fmt: skip
 
-KEY: dict[str, Any] = {"id": 1, "name": "slicer", "created_at": _AT, "last_used_at": None}
+KEY: dict[str, Any] = {"id": 1, "name": "slicer", "created_at": _AT, "last_used_at": None,
+                       "scopes": ["read", "control"], "expires_at": None}  # fmt: skip
 
 CODE: dict[str, Any] = {"id": 7, "printer": None, "code": "042137", "expired_at": _AT, "verified_at": None}
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_core.wire.messages import CommandName
 from reference_server.services.commands import CommandState
 from reference_server.services.detection.scoring import Level
-from reference_server.services.model import ActionOnFailure, AlertOverwrite, EndedReason, EventClass, EventKind
+from reference_server.services.model import ActionOnFailure, AlertOverwrite, EndedReason, EventClass, EventKind, Scope
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-20T17:58:39.159942Z"])]
 Url = Annotated[str, Field(json_schema_extra={"format": "uri"})]
@@ -526,6 +526,9 @@ class ApiKey(Object):
     name: str
     created_at: Time
     last_used_at: Time | None
+    """To five minutes."""
+    scopes: list[Scope]
+    expires_at: Time | None
 
 
 class NewApiKey(ApiKey):

@@ -14,6 +14,7 @@ from reference_server.services.accounts import API_KEYS_PER_USER, SESSION_LIFE, 
 from reference_server.services.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from reference_server.services.linking import CODE_LIFE, Linking
 from reference_server.services.passwords import Passwords
+from reference_server.services.second_factor import SecondFactors
 from reference_server.services.secrets import system_random
 from reference_server.services.throttle import Throttle
 from reference_server.store.database import Database
@@ -31,7 +32,8 @@ class World:
 
     def accounts(self) -> Accounts:
         free = Throttle(1000, 1, lambda: 0.0)
-        return Accounts(self.database, self.passwords, self.now, system_random, free, free)
+        factors = SecondFactors(self.database, self.now, system_random, free)
+        return Accounts(self.database, self.passwords, self.now, system_random, free, free, factors)
 
     def linking(self) -> Linking:
         free = Throttle(1000, 1, lambda: 0.0)

@@ -62,7 +62,7 @@ const post = (path, body) => call("POST", path, body);
 
 export const authState = () => get("/api/v1/auth/state/");
 export const setUp = (token, name, password) => post("/api/v1/auth/setup/", { token, name, password });
-export const logIn = (name, password) => post("/api/v1/auth/login/", { name, password });
+export const logIn = (name, password, code) => post("/api/v1/auth/login/", { name, password, code });
 export const logOut = () => post("/api/v1/auth/logout/");
 
 export const printers = () => get("/api/v1/printers/");

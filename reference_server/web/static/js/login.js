@@ -4,6 +4,7 @@ import { setText, show } from "./dom.js";
 
 const form = document.getElementById("form");
 const trouble = document.getElementById("trouble");
+const codeField = document.getElementById("code-field");
 const submit = form.querySelector("button[type=submit]");
 
 function complain(words) {
@@ -21,21 +22,31 @@ try {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { name, password } = form.elements;
+  const { name, password, code } = form.elements;
   if (name.value.trim() === "" || password.value === "") {
     complain("Enter your name and your password.");
     (name.value.trim() === "" ? name : password).focus();
     return;
   }
+  if (!codeField.hidden && code.value.trim() === "") {
+    complain("Enter the code.");
+    code.focus();
+    return;
+  }
   complain("");
   submit.disabled = true;
   try {
-    await logIn(name.value.trim(), password.value);
-    location.replace("/");
+    const answer = await logIn(name.value.trim(), password.value, codeField.hidden ? "" : code.value.trim());
+    if (answer.second_factor) {
+      show(codeField, true);
+      code.focus();
+    } else location.replace("/");
   } catch (error) {
     complain(error.message);
-    password.value = "";
-    password.focus();
+    // Once the code was asked for, name and password are right.
+    const wrong = codeField.hidden ? password : code;
+    wrong.value = "";
+    wrong.focus();
   } finally {
     submit.disabled = false;
   }
