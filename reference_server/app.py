@@ -29,10 +29,15 @@ from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
 from reference_server.detection.pipeline import BLIND, Pipeline, Sight
 from reference_server.media.disk import Room
+from reference_server.media.event_images import LatestPictures
 from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
+from reference_server.media.retention import Retention
+from reference_server.media.retention import Settings as RetentionSettings
 from reference_server.media.signing import MediaSigner, load_key
 from reference_server.media.storage import MediaStore
+from reference_server.media.timelapse import TimelapseWorker
+from reference_server.media.video import VideoBuilder
 from reference_server.realtime.agent_socket import AgentSocket
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
@@ -47,13 +52,14 @@ from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
-from reference_server.services.live import LivePrinter, LivePrinters
+from reference_server.services.live import LivePrinter, LivePrinters, Timelapse
 from reference_server.services.notices import NoticeWriter
 from reference_server.services.passwords import Passwords
 from reference_server.services.printers import Printers
 from reference_server.services.second_factor import SecondFactors
 from reference_server.services.secrets import RandomBytes, system_random
 from reference_server.services.throttle import Throttle
+from reference_server.services.timelapse.jobs import TimelapseFollower, VideoJobs
 from reference_server.services.tracking import Tracking
 from reference_server.store.database import Database, make_engine
 from reference_server.store.migrate import migrate
@@ -102,8 +108,17 @@ def make_context(
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
-    followers = (NoticeWriter(),)
-    frames = FrameStore(media, Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock))
+    followers = (NoticeWriter(), TimelapseFollower(now))
+    room = Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)
+    images = LatestPictures(media, room, random)
+    limits = RetentionSettings(config.media_max_age_days, config.media_max_prints, config.media_max_disk_percent)
+    frames, video_jobs = FrameStore(media, room), VideoJobs(database, now)
+
+    def tell_timelapse(printer_id: int, timelapse: Timelapse) -> None:
+        if (live := hub.live.get(printer_id)) is not None:
+            live.timelapse = timelapse
+            hub.publish(printer_id)
+
     watch = Watch(database, now, config.detection_every, followers)
     detection_records = DetectionRecords(database, now)
     alert_watch = AlertWatch(hub, Findings(database, now), now, clock, config.offline_alert_after)
@@ -120,11 +135,11 @@ def make_context(
             database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
         ),
         history=History(database, now),
-        reports=AgentReports(database, now, followers),
+        reports=AgentReports(database, now, followers, images),
         hub=hub,
         desk=desk,
         agent_socket=AgentSocket(
-            hub, desk, printer_service, Tracking(database, now, followers), now, clock, alert_watch
+            hub, desk, printer_service, Tracking(database, now, followers, images), now, clock, alert_watch
         ),
         web_socket=WebClientSocket(hub, clock),
         alert_watch=alert_watch,
@@ -138,6 +153,9 @@ def make_context(
         detection_records=detection_records,
         watch=watch,
         frames=frames,
+        timelapse=TimelapseWorker(video_jobs, frames, media, room, VideoBuilder(), tell_timelapse, now, clock),
+        video_jobs=video_jobs,
+        retention=Retention(database, media, config.media_dir, limits, now),
         signer=signer,
         csrf_key=_derived(key, "csrf"),
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
@@ -159,6 +177,8 @@ def create_app(
         BackgroundWorker("detection", context.detection.run),
         BackgroundWorker("detection-sweep", context.detection.sweep),
         BackgroundWorker("alert watch", context.alert_watch.run),
+        BackgroundWorker("time-lapse", context.timelapse.run),
+        BackgroundWorker("retention", context.retention.run),
     )
 
     @asynccontextmanager

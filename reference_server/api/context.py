@@ -12,8 +12,10 @@ from reference_server.config import ServerConfig
 from reference_server.detection.pipeline import Pipeline
 from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
+from reference_server.media.retention import Retention
 from reference_server.media.signing import MediaSigner
 from reference_server.media.storage import MediaStore
+from reference_server.media.timelapse import TimelapseWorker
 from reference_server.realtime.agent_socket import AgentSocket
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
@@ -30,6 +32,7 @@ from reference_server.services.linking import Linking
 from reference_server.services.printers import Printers
 from reference_server.services.secrets import RandomBytes
 from reference_server.services.throttle import Throttle
+from reference_server.services.timelapse.jobs import VideoJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Context:
     detection_records: DetectionRecords
     watch: Watch
     frames: FrameStore
+    timelapse: TimelapseWorker
+    video_jobs: VideoJobs
+    retention: Retention
     signer: MediaSigner
     csrf_key: bytes
     anonymous_throttle: Throttle

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from reference_server import NAME, VERSION
 from reference_server.api.auth import Services
@@ -61,6 +61,12 @@ async def media(path: str, context: Services, expires: str = "", digest: str = "
     """A stored picture; the signature in the address is the permission (wire-protocol.md §6.6)."""
     if not context.signer.allows(path, expires, digest, context.now().timestamp()):
         return Json({"detail": "This address is not valid any more."}, status_code=403)
+    if path.endswith(".mp4"):
+        # A part at a time, and from where the player wants it: browsers seek by byte ranges.
+        file = context.media.locate(path)
+        if file is None or not await run_in_threadpool(file.is_file):
+            raise NotFound
+        return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, max-age=3600"})
     data = await run_in_threadpool(context.media.read, path)
     if data is None:
         raise NotFound

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 from pathlib import Path
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+"""File systems such as FAT know one name a file."""
 
 
 class MediaStore:
@@ -43,6 +48,27 @@ class MediaStore:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+    def link(self, path: str, to: str) -> bool:
+        """A second name for a file, which stays when the first is written anew; False: there is no such file.
+
+        Raises OSError.
+        """
+        source, target = self.locate(path), self.locate(to)
+        if source is None or target is None:
+            raise ValueError(f"{path!r} or {to!r} is no media path")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno in _NO_LINKS and (data := self.read(path)) is not None:
+                self.write(to, data)
+                return True
+            raise
+        return True
 
     def read(self, path: str) -> bytes | None:
         """None: there is no such file."""

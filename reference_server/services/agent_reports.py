@@ -11,7 +11,7 @@ from reference_server.services.clock import Now
 from reference_server.services.errors import Invalid, NotFound
 from reference_server.services.followers import Follower, PrintChange
 from reference_server.services.model import EventClass, EventKind, GCodeFile, PrinterEvent, PrinterRecord
-from reference_server.services.ports import Store
+from reference_server.services.ports import EventImages, Store
 from reference_server.services.text import clean
 
 
@@ -39,8 +39,10 @@ class ReportedFile:
 
 
 class AgentReports:
-    def __init__(self, store: Store, now: Now, followers: Sequence[Follower] = ()) -> None:
-        self._store, self._now, self._followers = store, now, tuple(followers)
+    def __init__(
+        self, store: Store, now: Now, followers: Sequence[Follower] = (), images: EventImages | None = None
+    ) -> None:
+        self._store, self._now, self._followers, self._images = store, now, tuple(followers), images
 
     def add_event(
         self, record: PrinterRecord, report: ReportedEvent, key: str | None, answer: str
@@ -57,6 +59,8 @@ class AgentReports:
             if printer is None:
                 raise NotFound
             current = tx.printers.record(printer).current_print
+            if draft.image_path is None and self._images is not None:
+                draft = replace(draft, image_path=self._images.latest(printer, draft.created_at))
             event = tx.events.add(replace(draft, print_id=current.id if current else None))
             tx.users.count_unseen_event(printer.user_id)
             change = PrintChange(printer, (current,) if current else (), (event,), notify=report.notify)

@@ -60,7 +60,7 @@ class History:
                     errors[key] = [str(error)]
             elif key not in shown:
                 errors[key] = ["There is no such field."]
-            elif value != shown[key] and not (whole and key.endswith("_url")):
+            elif value != shown[key] and not (whole and (key.endswith("_url") or key == "timelapse")):
                 errors[key] = ["This field is read-only."]
         if errors:
             raise Invalid("; ".join(f"{key}: {texts[0]}" for key, texts in errors.items()), errors)

@@ -47,6 +47,16 @@ class LiveDetection:
     trouble: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Timelapse:
+    """How far the video of a print is: `state` as services.timelapse.VideoState, `progress` 0 to 1."""
+
+    print_id: int
+    state: str
+    progress: float
+    error: str | None = None
+
+
 @dataclass(slots=True)
 class LivePrinter:
     record: PrinterRecord
@@ -58,6 +68,7 @@ class LivePrinter:
     commands: CommandLog = field(default_factory=CommandLog)
     pictures: dict[str, Picture] = field(default_factory=dict)
     last_detection: LiveDetection | None = None
+    timelapse: Timelapse | None = None  # of the print whose video was built last, or is being built
 
     def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
         """Note what the agent says; True if clients see a difference.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reference_server.services.detection.rows import DetectionRows
     from reference_server.services.notices import Notice, NoticeKind  # which know this module
     from reference_server.services.second_factor import SecondFactor
+    from reference_server.services.timelapse.model import VideoJob
 
 class PrintFilter(str, Enum):
     """`filter` of GET /prints/ (seed 000)."""
@@ -293,6 +294,52 @@ class AuditStore(Protocol):
     def newest(self, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]: ...
 
 
+class VideoJobRows(Protocol):
+    def of_print(self, print_id: int) -> VideoJob | None: ...
+    def of_prints(self, print_ids: Sequence[int]) -> Sequence[VideoJob]: ...
+    def next(self, now: datetime) -> VideoJob | None:
+        """The oldest that is queued or was being built, and whose time has come."""
+
+    def put(self, job: VideoJob) -> None:
+        """Added if its id is 0."""
+
+    def remove(self, job_id: int) -> None: ...
+
+
+class MediaRows(Protocol):
+    """What is known of stored media, for their retention."""
+
+    def kept(self) -> Sequence[Print]:
+        """Prints that are over and have media of their own."""
+
+    def running(self) -> Sequence[int]:
+        """The current prints of all printers."""
+
+    def unfinished(self) -> Sequence[int]:
+        """Prints whose pictures still have a job."""
+
+    def failed_since(self, since: datetime) -> Sequence[int]:
+        """Prints whose video failed, after `since`."""
+
+    def printer_ids(self) -> Sequence[int]: ...
+    def print_ids(self) -> Sequence[int]: ...
+    def event_images(self, print_id: int) -> Sequence[str]: ...
+    def images(self, notices_since: datetime) -> Sequence[str]:
+        """Every picture that an event shows, or a notice of after `notices_since`."""
+
+    def forget_images_before(self, when: datetime) -> Sequence[str]:
+        """Older events that belong to no print show no picture any more; the paths."""
+
+    def archive(self, print_id: int, now: datetime) -> None:
+        """The print and its events show no media any more."""
+
+
+class EventImages(Protocol):
+    def latest(self, printer: Printer, at: datetime) -> str | None:
+        """A copy of the printer's latest picture, turned as its camera asks, in the media folder; None: there is none
+        of that time."""
+
+
 class Transaction(Protocol):
     """Everything the store keeps, as of one moment."""
 
@@ -322,6 +369,10 @@ class Transaction(Protocol):
     def detection(self) -> DetectionRows: ...
     @property
     def alerts(self) -> Alerts: ...
+    @property
+    def video_jobs(self) -> VideoJobRows: ...
+    @property
+    def media(self) -> MediaRows: ...
 
 
 class Store(Protocol):

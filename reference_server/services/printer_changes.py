@@ -84,6 +84,7 @@ WRITABLE: dict[str, Callable[[object], Any]] = {
 VOLATILE = frozenset({
     "status", "pic", "cameras", "settings", "current_print", "normalized_p", "not_watching_reason", "should_watch",
     "last_command", "agent_connected", "online_since", "last_seen_at", "auth_token", "detection",
+    "timelapse",
 })  # fmt: skip
 """Read-only fields that change by themselves: a whole object sent back may carry yesterday's."""
 

@@ -14,7 +14,7 @@ from reference_server.services import event_text
 from reference_server.services.clock import Now
 from reference_server.services.followers import Follower, PrintChange
 from reference_server.services.model import Print, Printer, PrinterEvent, PrinterRecord
-from reference_server.services.ports import Store, Transaction
+from reference_server.services.ports import EventImages, Store, Transaction
 from reference_server.services.prints import EventDraft, Observation, Outcome, is_idle, track
 
 
@@ -27,8 +27,10 @@ class Tracked:
 
 
 class Tracking:
-    def __init__(self, store: Store, now: Now, followers: Sequence[Follower] = ()) -> None:
-        self._store, self._now, self._followers = store, now, tuple(followers)
+    def __init__(
+        self, store: Store, now: Now, followers: Sequence[Follower] = (), images: EventImages | None = None
+    ) -> None:
+        self._store, self._now, self._followers, self._images = store, now, tuple(followers), images
 
     @staticmethod
     def needs_store(record: PrinterRecord, message: StatusMessage) -> bool:
@@ -100,6 +102,7 @@ class Tracking:
             PrinterEvent(
                 0, printer.user_id, printer.id, job.id, draft.kind, event_class, title,
                 event_text.text(printer, job), created_at=draft.at,
+                image_path=self._images.latest(printer, draft.at) if self._images is not None else None,
             )
         )  # fmt: skip
 

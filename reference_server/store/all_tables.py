@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from reference_server.store import alert_tables, detection_tables, notice_tables, security_tables, tables
+from reference_server.store import (
+    alert_tables,
+    detection_tables,
+    notice_tables,
+    security_tables,
+    tables,
+    timelapse_tables,
+)
 
 metadata = tables.Base.metadata
 
-TABLE_MODULES = (alert_tables, detection_tables, notice_tables, security_tables, tables)
+TABLE_MODULES = (alert_tables, detection_tables, notice_tables, security_tables, tables, timelapse_tables)

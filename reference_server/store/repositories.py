@@ -11,6 +11,7 @@ from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
 from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
 from reference_server.store.security_repositories import SqlAudit, SqlSecondFactors
+from reference_server.store.timelapse_repositories import SqlMedia, SqlVideoJobs
 
 
 class SqlTransaction:
@@ -30,3 +31,5 @@ class SqlTransaction:
         self.notices = SqlNotices(session)
         self.detection = SqlDetection(session)
         self.alerts = SqlAlerts(session)
+        self.video_jobs = SqlVideoJobs(session)
+        self.media = SqlMedia(session)

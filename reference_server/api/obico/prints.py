@@ -18,6 +18,7 @@ from reference_server.api.context import Context
 from reference_server.api.obico.parameters import LARGEST, Blank, Day, Expand, Limit, PrinterIds, Start, Zone, body
 from reference_server.api.obico.views import Expansion
 from reference_server.api.responses import Json, empty
+from reference_server.media.timelapse import timelapse_of
 from reference_server.services.history import MOST_AT_ONCE
 from reference_server.services.model import Print, User
 from reference_server.services.ports import PrintFilter, PrintQuery, Sorting
@@ -39,7 +40,11 @@ class PrintIds(BaseModel):
 
 async def _shown(context: Context, request: Request, prints: Sequence[Print], expand: str | None) -> list[Any]:
     wanted = (expand or "").split(",")
-    nested = Expansion(shots=await run_in_threadpool(context.detection_records.shots_of, prints))
+    jobs = await run_in_threadpool(context.video_jobs.of_prints, [job.id for job in prints])
+    nested = Expansion(
+        shots=await run_in_threadpool(context.detection_records.shots_of, prints),
+        timelapses={print_id: timelapse_of(job, context.timelapse.progress) for print_id, job in jobs.items()},
+    )
     if "printer" in wanted or "g_code_file" in wanted:
         printers, files = await run_in_threadpool(context.history.related, prints)
         nested = replace(

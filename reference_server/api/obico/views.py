@@ -11,7 +11,7 @@ from reference_server.media.signing import MediaSigner
 from reference_server.services import agent_settings
 from reference_server.services.commands import CommandOutcome
 from reference_server.services.detection.model import Shot
-from reference_server.services.live import LiveDetection, LivePrinter, Picture
+from reference_server.services.live import LiveDetection, LivePrinter, Picture, Timelapse
 from reference_server.services.model import (
     ApiKey,
     GCodeFile,
@@ -41,6 +41,7 @@ class Expansion:
     printers: Mapping[int, Printer] | None = None
     files: Mapping[int, GCodeFile] | None = None
     shots: Mapping[int, Sequence[Shot]] = field(default_factory=dict)  # no choice: every Print shows its own
+    timelapses: Mapping[int, Timelapse] | None = None
 
 
 NOTHING = Expansion()
@@ -90,6 +91,7 @@ class Views:
         detection = live.detection if live is not None else None
         if detection is not None and detection.tagged is not None and primary is not None:
             primary = detection.tagged if detection.tagged.at >= primary.at else primary
+        build = live.timelapse if live is not None else None
         return {
             **self.base_printer(printer),
             "auth_token": printer.auth_token if token else None,
@@ -106,6 +108,7 @@ class Views:
             "normalized_p": detection.normalized_p if detection is not None else 0.0,
             "detection": self.detection(detection) if detection is not None else None,
             "last_command": self.command(last) if last is not None else None,
+            "timelapse": {"print_id": build.print_id, **self._timelapse(build)} if build is not None else None,
         }
 
     @staticmethod
@@ -125,6 +128,16 @@ class Views:
             "width": picture.width,
             "height": picture.height,
             "at": time(picture.at),
+        }
+
+    @staticmethod
+    def _timelapse(timelapse: Timelapse | None) -> dict[str, Any]:
+        if timelapse is None:
+            return {"state": "none", "progress": 0.0, "error": None}
+        return {
+            "state": timelapse.state,
+            "progress": round(timelapse.progress, 3),
+            "error": timelapse.error,
         }
 
     def _camera(self, picture: Picture) -> dict[str, Any]:
@@ -186,6 +199,7 @@ class Views:
             "need_print_shot_feedback": bool(shots) and not any(shot.answer for shot in shots),
             "prediction_json_url": f"{self._base}/api/v1/prints/{job.id}/prediction_json/",
             "printshotfeedback_set": [self.shot(shot) for shot in shots],
+            "timelapse": self._timelapse((expand.timelapses or {}).get(job.id)),
         }
 
     def shot(self, shot: Shot) -> dict[str, Any]:

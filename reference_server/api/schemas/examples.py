@@ -15,6 +15,7 @@ PRINT: dict[str, Any] = {
     "alert_overwrite": None, "filament_used": 4210.5, "print_time": 5490.0, "access_consented_at": None,
     "video_archived_at": None, "need_alert_overwrite": False, "need_print_shot_feedback": False,
     "prediction_json_url": f"{_SERVER}/api/v1/prints/5/prediction_json/", "printshotfeedback_set": [],
+    "timelapse": {"state": "done", "progress": 1.0, "error": None},
 }  # fmt: skip
 
 STATUS: dict[str, Any] = {
@@ -45,6 +46,7 @@ PRINTER: dict[str, Any] = {
     "not_watching_reason": "Printer is not actively printing", "should_watch": False, "agent_connected": True,
     "online_since": _AT, "last_seen_at": _AT, "pic": None, "cameras": [], "status": STATUS, "settings": SETTINGS,
     "current_print": None, "normalized_p": 0.0, "detection": None, "last_command": None,
+    "timelapse": None,
 }  # fmt: skip
 
 FILE: dict[str, Any] = {

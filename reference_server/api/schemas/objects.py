@@ -13,6 +13,7 @@ from agent_core.wire.messages import CommandName
 from reference_server.services.commands import CommandState
 from reference_server.services.detection.scoring import Level
 from reference_server.services.model import ActionOnFailure, AlertOverwrite, EndedReason, EventClass, EventKind, Scope
+from reference_server.services.timelapse.model import VideoState
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-20T17:58:39.159942Z"])]
 Url = Annotated[str, Field(json_schema_extra={"format": "uri"})]
@@ -379,12 +380,28 @@ class GCodeFile(Object):
     deleted: Time | None
 
 
+class Timelapse(Object):
+    """Ours: how far the video of a print is."""
+
+    state: VideoState
+    progress: Annotated[float, Field(ge=0, le=1)]
+    error: str | None
+    """Why there is none, or none yet."""
+
+
+class PrinterTimelapse(Timelapse):
+    """Ours: how far the video of the printer's print `print_id` is."""
+
+    print_id: int
+
+
 class Print(PrintFields):
     printer: int | BasePrinter
     """The printer's id; with `?expand=printer` the printer."""
     g_code_file: int | GCodeFile | None
     """The file's id; with `?expand=g_code_file` the file."""
     printshotfeedback_set: list[PrintShotFeedback]
+    timelapse: Timelapse
 
 
 class Detection(Object):
@@ -421,6 +438,8 @@ class Printer(BasePrinter):
     detection: Detection | None
     """null: nothing of this print was judged yet. Ours."""
     last_command: LastCommand | None
+    timelapse: PrinterTimelapse | None
+    """Ours: the print whose video is being built, or was built last; null: none since the server's start."""
 
 
 class PrinterChanged(Printer):
