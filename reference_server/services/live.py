@@ -69,6 +69,7 @@ class LivePrinter:
     pictures: dict[str, Picture] = field(default_factory=dict)
     last_detection: LiveDetection | None = None
     timelapse: Timelapse | None = None  # of the print whose video was built last, or is being built
+    recalled: bool = False  # whether what was known of detection before a restart was looked up
 
     def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
         """Note what the agent says; True if clients see a difference.

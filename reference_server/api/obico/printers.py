@@ -47,8 +47,10 @@ async def look(context: Context, record: PrinterRecord) -> Any:
     live = context.hub.live.put(record)
     if known is None and (picture := await run_in_threadpool(context.pictures.recall, record.printer.id)) is not None:
         live.pictures.setdefault(picture.camera, picture)
-    if known is None and live.last_detection is None:
-        live.last_detection = await run_in_threadpool(context.watch.recall, record)
+    if not live.recalled:
+        live.recalled = True
+        before = await run_in_threadpool(context.watch.recall, record)
+        live.last_detection = live.last_detection or before
     return live
 
 

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import (
     Change,
+    Error,
     FeedbackAnswer,
     Number,
     Object,
@@ -132,7 +134,11 @@ CALLS = {
         body=Body(Annotated[list[Mask], Field(max_length=MOST_MASKS)], _MASKS),
     ),
     "GET /api/v1/printshotfeedbacks/": Call(
-        "Shots of a print to say something about", {200: Answer("The shots.", list[PrintShotFeedback], [_SHOT])}
+        "Shots of a print to say something about",
+        {
+            200: Answer("The shots.", list[PrintShotFeedback], [_SHOT]),
+            404: Answer("There is no such print.", Error, examples.ERROR),
+        },
     ),
     "GET /api/v1/printshotfeedbacks/{shot_id}/": Call("One shot", {200: Answer("The shot.", PrintShotFeedback, _SHOT)}),
     "PUT /api/v1/printshotfeedbacks/{shot_id}/": _ANSWER,
