@@ -4,6 +4,7 @@ set -eu
 missing=""
 have() { command -v "$1" >/dev/null 2>&1; }
 have chromium || missing="$missing chromium"
+have ffprobe || missing="$missing ffmpeg"
 have ip || missing="$missing iproute2"
 have nft || have iptables || missing="$missing nftables"
 have openssl || missing="$missing openssl"

@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from agent_core.wire.messages import CommandName
 from agent_core.wire.status import Status
 from reference_server import background
+from reference_server.media.event_images import oriented
 from reference_server.media.storage import MediaStore
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
@@ -41,6 +42,7 @@ from reference_server.services.detection.watch import Seen, Taken, Task, Watch
 from reference_server.services.errors import StoreFailed
 from reference_server.services.live import LiveDetection, LivePrinter, Picture
 from reference_server.services.secrets import RandomBytes, token
+from reference_server.services.timelapse.model import Orientation
 from reference_server.services.watching import is_printing, should_watch
 
 log = logging.getLogger(__name__)
@@ -220,7 +222,8 @@ class Pipeline:
         outlook = self._watch.outlook(task, picture.camera, seen.p)
         if outlook.verdict.action is not Action.NONE:
             path = f"events/{printer_id}/{token(self._random, 12)}.jpg"
-            seen = replace(seen, image_path=await self._write(path, shown))
+            turn = Orientation.of(live.record.printer)
+            seen = replace(seen, image_path=await self._write(path, oriented(shown, turn)))
         taken = await run_in_threadpool(self._watch.take, task, seen)
         if taken is None:
             await self._remove(seen.image_path, seen.shot_path)

@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -112,6 +112,11 @@ class Retention:
     def _archive(self, print_id: int, images: Iterable[str]) -> None:
         with self._store.write() as tx:
             tx.media.archive(print_id, self._now())
+            shots = tx.detection.candidates(print_id)
+            tx.detection.remove_shots(shot.id for shot in shots if shot.answer is None)  # nobody can answer now
+            for shot in shots:
+                if shot.answer is not None:
+                    tx.detection.save_shot(replace(shot, image_path=""))
         self._remove_folders(print_id)
         for path in images:
             self._media.remove(path)

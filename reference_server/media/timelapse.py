@@ -22,7 +22,6 @@ from reference_server.media.storage import MediaStore
 from reference_server.media.video import Stopped, VideoBuilder, VideoFailed
 from reference_server.services.clock import Now
 from reference_server.services.live import Timelapse
-from reference_server.services.model import Print
 from reference_server.services.timelapse.jobs import Task, VideoJobs
 from reference_server.services.timelapse.model import VideoJob, VideoPaths, VideoState
 
@@ -31,9 +30,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 2.0  # s between two looks for a job
 FULL_WAIT = timedelta(minutes=1)
 TOLD_EVERY = 1.0  # s between two words of progress to clients
-
-BeforeDelete = Callable[[Print], None]
-"""Called in a worker thread before the pictures of a print with a video are deleted, perhaps more than once."""
 
 
 def video_folder(print_id: int) -> str:
@@ -49,8 +45,7 @@ class _Share:
 
 
 class TimelapseWorker:
-    """`before_delete`: whoever needs the pictures once more adds himself before the server starts; what he raises of
-    OSError is logged, and the pictures go. `tell`: called on the event loop with each change."""
+    """`tell`: called on the event loop with each change."""
 
     def __init__(
         self, jobs: VideoJobs, frames: FrameStore, media: MediaStore, room: Room, builder: VideoBuilder,
@@ -58,7 +53,6 @@ class TimelapseWorker:
     ) -> None:  # fmt: skip
         self._jobs, self._frames, self._media, self._room = jobs, frames, media, room
         self._builder, self._tell, self._now, self._clock = builder, tell, now, clock
-        self.before_delete: list[BeforeDelete] = []
         self.progress: dict[int, float] = {}
         """Of the print whose video is being built: 0 to 1."""
         self._told_at = float("-inf")
@@ -106,7 +100,6 @@ class TimelapseWorker:
         job = task.job
         self.progress[job.print_id] = 0.0
         self._say(job)
-        await run_in_threadpool(self._call_before_delete, task.subject)
         tagged = await run_in_threadpool(lambda: self._frames.times(job.print_id, tagged=True))
         part = len(times) / (len(times) + len(tagged))
         video = await self._video(job, times, "timelapse", _Share(0.0, part), stop)
@@ -158,13 +151,6 @@ class TimelapseWorker:
             log.warning("print %s has no poster: %s", task.job.print_id, error.strerror)
             return None
         return path
-
-    def _call_before_delete(self, subject: Print) -> None:
-        for callback in self.before_delete:
-            try:
-                callback(subject)
-            except OSError as error:  # noqa: PERF203 - one must not keep the others
-                log.warning("print %s: something is lost with its pictures: %s", subject.id, error)
 
     async def _postpone(self, job: VideoJob) -> None:
         why = "The disk is nearly full; the video is built when there is room."

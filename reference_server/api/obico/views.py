@@ -206,7 +206,7 @@ class Views:
         return {
             "id": shot.id,
             "print_id": shot.print_id,
-            "image_url": self.media(shot.image_path),
+            "image_url": self.media(shot.image_path or None),  # old media go, answers stay
             "answer": shot.answer.value if shot.answer else None,
             "answered_at": time(shot.answered_at),
         }

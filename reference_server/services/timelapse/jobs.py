@@ -68,10 +68,9 @@ class TimelapseFollower:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job with what it is about. `image`: the picture of the print's end."""
+    """A job with what it needs. `image`: the picture of the print's end."""
 
     job: VideoJob
-    subject: Print
     image: str | None
 
 
@@ -109,7 +108,7 @@ class VideoJobs:
                 job = replace(job, state=VideoState.BUILDING)
                 tx.video_jobs.put(job)
             event = tx.events.ended(job.print_id)
-            return Task(job, subject, event.image_path if event else None)
+            return Task(job, event.image_path if event else None)
 
     def finish(self, job: VideoJob, paths: VideoPaths, why_none: str | None) -> VideoJob:
         """`why_none`: no video was made, for that reason."""
