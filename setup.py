@@ -49,7 +49,7 @@ setup(
             "av>=14.0",
             "fastapi>=0.110",
             "pyotp>=2.9",
-            "python-multipart>=0.0.9",
+            "python-multipart>=0.0.18",
             "segno>=1.5",
             "sqlalchemy>=2.0.20",
             "starlette>=0.42",

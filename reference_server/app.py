@@ -23,6 +23,7 @@ from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
 from reference_server.api.obico import actions, detection, others, printers, prints
+from reference_server.api.obico import files as library
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker
@@ -42,6 +43,7 @@ from reference_server.realtime.agent_socket import AgentSocket
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
+from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
@@ -50,6 +52,7 @@ from reference_server.services.audit import Audit
 from reference_server.services.clock import Now, utc_now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
+from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters, Timelapse
@@ -106,6 +109,7 @@ def make_context(
 
     hub = Hub(LivePrinters(), render, clock)
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
+    calls = PassthruDesk(hub, lambda: random(8).hex())
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
     followers = (NoticeWriter(), TimelapseFollower(now))
@@ -135,11 +139,13 @@ def make_context(
             database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
         ),
         history=History(database, now),
+        library=GCodeLibrary(database, now, media.remove),
         reports=AgentReports(database, now, followers, images),
         hub=hub,
         desk=desk,
+        calls=calls,
         agent_socket=AgentSocket(
-            hub, desk, printer_service, Tracking(database, now, followers, images), now, clock, alert_watch
+            hub, desk, calls, printer_service, Tracking(database, now, followers, images), now, clock, alert_watch
         ),
         web_socket=WebClientSocket(hub, clock),
         alert_watch=alert_watch,
@@ -202,7 +208,7 @@ def create_app(
     app.state.context = context
     routers = (
         accounts, security, audit,
-        printer, pictures, events, files, linking, printers, actions, prints, detection, others, sockets,
+        printer, pictures, events, files, linking, printers, actions, prints, detection, library, others, sockets,
         pages, docs,
     )  # fmt: skip
     for module in routers:
@@ -219,7 +225,7 @@ def create_app(
 
     # The last one added is the outermost.
     app.add_middleware(audit.AuditTrail)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, limits={"/api/v1/g_code_files/": config.upload_limit_mb * 1_000_000 + 64 * 1024})
     app.add_middleware(SecurityHeaders, renew=renew)
     app.add_middleware(RequestLog)
     app.add_middleware(Slashes)

@@ -25,6 +25,7 @@ class ServerConfig:
 
     `public_url`: how people reach the server when that is not what they type into the browser's address (a reverse
     proxy that changes the host), without a trailing slash; None = taken from each request.
+    `upload_limit_mb`: largest G-code file, megabytes (10⁶ bytes; §6.5).
     `pic_limit_per_minute`: pictures per printer and clock minute, 0 = no limit (wire-protocol.md §4).
     `detector`: builtin, remote, local or off; `ml_api_url` and `ml_api_token`: where the remote one is;
     `detector_model`: the local one's file; `detector_timeout`: seconds for one picture; `detection_every`: seconds from
@@ -42,6 +43,7 @@ class ServerConfig:
     log_format: str
     trusted_proxies: str
     pic_limit_per_minute: int
+    upload_limit_mb: int
     allow_private_addresses: bool
     allow_loopback_addresses: bool
     detector: str
@@ -214,6 +216,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log-format", "OBICO_SERVER_LOG_FORMAT", "text", _choice("text", "json"), "text or json", "FORMAT"),
     Setting("pic-limit-per-minute", "PIC_POST_LIMIT_PER_MINUTE", "0", _whole,
             "pictures taken from one printer per minute, 0 = no limit", "NUMBER"),
+    Setting("upload-limit-mb", "OBICO_SERVER_UPLOAD_LIMIT_MB", "50", _whole,
+            "largest G-code file that may be uploaded, in megabytes", "NUMBER"),
     Setting("allow-private-addresses", "OBICO_SERVER_ALLOW_PRIVATE_ADDRESSES", "yes", _yes,
             "whether web hooks and the like may go to the home network (10.x, 192.168.x, fd..)", "YES|NO"),
     Setting("allow-loopback-addresses", "OBICO_SERVER_ALLOW_LOOPBACK_ADDRESSES", "no", _yes,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -23,10 +21,9 @@ from reference_server.api.auth import (
 )
 from reference_server.api.bodies import json_object, text
 from reference_server.api.context import Context, caller_address
-from reference_server.api.obico.parameters import body
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import Json, empty
-from reference_server.services.accounts import EMAIL_LIMIT, CodeNeeded, LoggedIn
+from reference_server.services.accounts import CodeNeeded, LoggedIn
 from reference_server.services.errors import Forbidden, Invalid, Unauthenticated
 from reference_server.services.model import ALL_SCOPES, Scope, Scopes
 
@@ -97,12 +94,7 @@ async def me(caller: User_) -> Response:
     return Json(Views.user(caller.user))
 
 
-class MyChanges(BaseModel):
-    email: str | None = Field(None, max_length=EMAIL_LIMIT)
-    unseen_printer_events: Literal[0] | None = Field(None, description="0: they have been seen.")
-
-
-@router.patch("/users/me/", openapi_extra=body(MyChanges))
+@router.patch("/users/me/")
 async def change_me(request: Request, context: Services, caller: User_) -> Response:
     changes = await json_object(request)
     shown = Views.user(caller.user)

@@ -20,6 +20,7 @@ from reference_server.realtime.agent_socket import AgentSocket
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
+from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
@@ -27,6 +28,7 @@ from reference_server.services.audit import Audit
 from reference_server.services.clock import Now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
+from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.printers import Printers
@@ -47,9 +49,11 @@ class Context:
     printers: Printers
     linking: Linking
     history: History
+    library: GCodeLibrary
     reports: AgentReports
     hub: Hub
     desk: CommandDesk
+    calls: PassthruDesk
     agent_socket: AgentSocket
     web_socket: WebClientSocket
     alert_watch: AlertWatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -60,14 +60,15 @@ class Slashes:
 class BodyLimit:
     """A body over its limit is refused with 413, at once if it says its length, else when it gets there."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, limits: Mapping[str, int]) -> None:
+        """`limits`: path -> bytes, where it is not SMALL_BODY."""
+        self._app, self._limits = app, {**dict.fromkeys(_PICTURE_PATHS, PICTURE_BODY), **limits}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = PICTURE_BODY if scope["path"] in _PICTURE_PATHS else SMALL_BODY
+        limit = self._limits.get(scope["path"], SMALL_BODY)
         length = Headers(scope=scope).get("content-length", "0")
         too_large = f"The request is larger than {limit} bytes."
         if length.isascii() and length.isdigit() and int(length) > limit:

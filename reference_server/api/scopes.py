@@ -19,6 +19,8 @@ SCOPES: tuple[tuple[tuple[str, ...], Pattern[str], Scope], ...] = (
     (("POST",), re.compile(r"/api/v1/printers/"), Scope.ADMIN),  # its answer shows the printer's token
     (("POST",), re.compile(r"/api/v1/printers/\d+/(?:un)?archive/"), Scope.WRITE),
     (("POST",), re.compile(r"/api/v1/printers/\d+/\w+/"), Scope.CONTROL),
+    (_READING, re.compile(r"/api/v1/printers/\d+/(?:pause|resume|cancel)_print/"), Scope.CONTROL),
+    (("POST",), re.compile(r"/api/v1/g_code_files/\d+/print/"), Scope.CONTROL),
     (("PUT", "PATCH", "DELETE"), re.compile(r"/api/v1/users/.*"), Scope.ADMIN),
     (_READING, re.compile(r"/api/v1/.*"), Scope.READ),
     ((), re.compile(r"/api/v1/.*"), Scope.WRITE),

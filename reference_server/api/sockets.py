@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 @router.websocket("/ws/dev/")
 async def agent(socket: WebSocket) -> None:
-    await context_of(socket).agent_socket.serve(socket)
+    context = context_of(socket)
+    await context.agent_socket.serve(socket, context.base(socket))
 
 
 @router.websocket("/ws/web/")

@@ -33,6 +33,14 @@ class MediaStore:
             return None
         return self._root.joinpath(*parts)
 
+    def folder(self, path: str) -> Path:
+        """A folder in the media folder, made if it is not there. Raises OSError."""
+        target = self.locate(path)
+        if target is None:
+            raise ValueError(f"{path!r} is no media path")
+        target.mkdir(parents=True, exist_ok=True)
+        return target
+
     def write(self, path: str, data: bytes) -> None:
         """Raises OSError (disk full, …); an older file of that name stays then."""
         target = self.locate(path)

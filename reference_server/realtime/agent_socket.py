@@ -15,6 +15,7 @@ from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.connections import both
 from reference_server.realtime.hub import Hub
+from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.peers import AgentPeer, expected_acks
 from reference_server.realtime.rate import AGENT_BURST, AGENT_RATE, RateGuard, hold_back
 from reference_server.services.agent_settings import merged
@@ -35,22 +36,25 @@ class AgentSocket:
         self,
         hub: Hub,
         desk: CommandDesk,
+        calls: PassthruDesk,
         printers: Printers,
         tracking: Tracking,
         now: Now,
         clock: Callable[[], float],
         watch: AlertWatch,
     ) -> None:
-        self._hub, self._desk, self._printers, self._tracking = hub, desk, printers, tracking
+        self._hub, self._desk, self._calls = hub, desk, calls
+        self._printers, self._tracking = printers, tracking
         self._now, self._clock, self._watch = now, clock, watch
 
-    async def serve(self, socket: WebSocket) -> None:
+    async def serve(self, socket: WebSocket, base: str = "") -> None:
+        """`base`: the address by which the agent knows this server, for links that it is given."""
         record = await self._authenticate(socket)
         if record is None:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = AgentPeer(record.printer.id, self._now())
+        peer = AgentPeer(record.printer.id, self._now(), base=base)
         peer.acks = expected_acks(record.printer.agent_name, record.printer.agent_version)
         self._watch.connected(record.printer.id, pushed_out=self._hub.agent(record.printer.id) is not None)
         live = self._hub.attach_agent(peer, record)
@@ -61,6 +65,7 @@ class AgentSocket:
             peer.close(1000, "")
             if self._hub.detach_agent(peer):
                 self._desk.agent_lost(live)
+                self._calls.agent_lost(peer.printer_id)
             log.info("printer %s: agent disconnected", record.printer.id)
 
     async def _authenticate(self, socket: WebSocket) -> PrinterRecord | None:
@@ -106,7 +111,7 @@ class AgentSocket:
             await self._take_status(peer, live, message)
         elif isinstance(message, CommandAck):
             self._desk.answered(live, message)
-        elif isinstance(message, PassthruUp):
+        elif isinstance(message, PassthruUp) and not self._calls.answered(peer.printer_id, message.body):
             self._hub.relay(peer.printer_id, dict(message.body))
         # Janus and tunnels are a later part; without a client on the other end there is nobody to tell.
 

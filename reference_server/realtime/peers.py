@@ -25,7 +25,7 @@ FIRST_OWN_VERSION = 3
 
 @dataclass(eq=False, slots=True)
 class AgentPeer:
-    """One agent's connection; `since` when it began; `closing` ends its waits."""
+    """One agent's connection; `since` when it began; `closing` ends its waits; `base`: the address it knows us by."""
 
     printer_id: int
     since: datetime | None = None
@@ -34,6 +34,7 @@ class AgentPeer:
     acks: AckSupport = AckSupport.UNTRIED
     told_viewing: bool | None = None
     told_should_watch: bool | None = None
+    base: str = ""
     complained: bool = False  # a bad frame was logged; one line a connection is enough
 
     def close(self, code: int, reason: str) -> None:

@@ -200,7 +200,12 @@ class PrinterEvent:
 
 @dataclass(frozen=True, slots=True)
 class GCodeFile:
-    """A file a printer can print; `url` is its path on the agent; `filament_total` mm, `estimated_time` s."""
+    """A file a printer can print; `filament_total` mm, `estimated_time` s.
+
+    Resident on a printer: `url` is its path on the agent, and `agent_signature` is the agent's. Kept on the server
+    ("cloud file"): `media_path` is where in the media folder, `sha256` of its bytes in hex, `agent_signature` empty
+    until an agent has fetched it. `thumbnails`: media paths, the largest first.
+    """
 
     id: int
     user_id: int
@@ -215,6 +220,44 @@ class GCodeFile:
     filament_total: float | None = None
     estimated_time: float | None = None
     deleted_at: datetime | None = None
+    parent_folder_id: int | None = None
+    media_path: str | None = None
+    sha256: str | None = None
+    details: Json | None = None
+    thumbnails: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GCodeFolder:
+    id: int
+    user_id: int
+    parent_folder_id: int | None
+    name: str
+    safe_name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPrinter:
+    """Whoever has `share_token` (36 hex digits) may look at the printer."""
+
+    id: int
+    user_id: int
+    printer_id: int
+    share_token: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """A program that may ask for a key (`/o/authorize`), and the addresses to which it may be sent."""
+
+    id: int
+    client_id: str
+    name: str
+    redirect_uris: tuple[str, ...]
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,14 @@ from reference_server.services.model import (
     EventClass,
     EventKind,
     GCodeFile,
+    GCodeFolder,
+    OAuthClient,
     Print,
     Printer,
     PrinterEvent,
     PrinterRecord,
     Session,
+    SharedPrinter,
     User,
     VerificationCode,
 )
@@ -104,6 +107,38 @@ class DeliveryQuery:
     limit: int = 50
 
 
+class FileSorting(str, Enum):
+    CREATED_DESC = "created_at_desc"
+    CREATED_ASC = "created_at_asc"
+    NAME_ASC = "filename_asc"
+    NAME_DESC = "filename_desc"
+    SIZE_ASC = "num_bytes_asc"
+    SIZE_DESC = "num_bytes_desc"
+
+
+class Anywhere(Enum):
+    """A folder that does not matter (None is the top)."""
+
+    ANYWHERE = "anywhere"
+
+
+ANYWHERE = Anywhere.ANYWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class FileQuery:
+    """`folder_id` None: the top. `printer_id` None: files kept on the server. `text`: part of the name, in any case.
+    Folders know neither size nor printer: they are sorted by name then."""
+
+    user_id: int
+    folder_id: int | Anywhere | None = ANYWHERE
+    printer_id: int | None = None
+    text: str = ""
+    sorting: FileSorting = FileSorting.CREATED_DESC
+    start: int = 0
+    limit: int = 6
+
+
 class Users(Protocol):
     def get(self, user_id: int) -> User | None: ...
     def by_login(self, login: str) -> tuple[User, str] | None:
@@ -169,6 +204,9 @@ class Prints(Protocol):
     def find(self, query: PrintQuery) -> tuple[Sequence[Print], int]:
         """A page, and how many there are in all."""
 
+    def of_file(self, file_id: int, limit: int) -> Sequence[Print]:
+        """The newest prints of a file, deleted ones left out."""
+
     def figures(self, query: PrintQuery) -> Sequence[PrintFigures]:
         """Of all prints that fit, by the time of their start; `start` and `limit` do not count."""
 
@@ -196,8 +234,52 @@ class Files(Protocol):
         """A file with both, resident on that printer or in the cloud (wire-protocol.md §4)."""
 
     def of_user(self, user_id: int) -> Sequence[GCodeFile]: ...
+    def find(self, query: FileQuery) -> tuple[Sequence[GCodeFile], int]:
+        """A page, and how many there are in all."""
+
+    def in_folders(self, folder_ids: Sequence[int]) -> Sequence[GCodeFile]: ...
+    def same(self, file: GCodeFile) -> GCodeFile | None:
+        """A file kept on the server with the same bytes and name in the same folder."""
+
+    def count_kept(self, user_id: int) -> int:
+        """Files kept on the server."""
+
     def add(self, file: GCodeFile) -> GCodeFile: ...
     def save(self, file: GCodeFile) -> None: ...
+
+
+class Folders(Protocol):
+    def get(self, folder_id: int) -> GCodeFolder | None: ...
+    def named(self, user_id: int, parent_id: int | None, name: str) -> GCodeFolder | None: ...
+    def find(self, query: FileQuery) -> tuple[Sequence[GCodeFolder], int]: ...
+    def inside(self, folder_id: int) -> Sequence[int]:
+        """Its own id and those of all folders below."""
+
+    def count(self, user_id: int) -> int: ...
+    def contents(self, folder_id: int) -> tuple[int, int]:
+        """How many files and folders are directly in it."""
+
+    def add(self, folder: GCodeFolder) -> GCodeFolder: ...
+    def save(self, folder: GCodeFolder) -> None: ...
+    def remove(self, folder_id: int) -> None:
+        """With the folders below; their files are the caller's care."""
+
+
+class SharedPrinters(Protocol):
+    def get(self, share_id: int) -> SharedPrinter | None: ...
+    def of_printer(self, printer_id: int) -> SharedPrinter | None: ...
+    def by_token(self, share_token: str) -> SharedPrinter | None: ...
+    def add(self, share: SharedPrinter) -> SharedPrinter: ...
+    def remove(self, share_id: int) -> None: ...
+
+
+class OAuthClients(Protocol):
+    def all(self) -> Sequence[OAuthClient]: ...
+    def by_client_id(self, client_id: str) -> OAuthClient | None: ...
+    def add(self, client: OAuthClient) -> OAuthClient:
+        """Raises Conflict when the id is taken."""
+
+    def remove(self, row_id: int) -> bool: ...
 
 
 class Codes(Protocol):
@@ -363,6 +445,12 @@ class Transaction(Protocol):
     def files(self) -> Files: ...
     @property
     def codes(self) -> Codes: ...
+    @property
+    def folders(self) -> Folders: ...
+    @property
+    def shared_printers(self) -> SharedPrinters: ...
+    @property
+    def oauth_clients(self) -> OAuthClients: ...
     @property
     def notices(self) -> Notices: ...
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reference_server.store import (
     alert_tables,
     detection_tables,
+    file_tables,
     notice_tables,
     security_tables,
     tables,
@@ -13,4 +14,12 @@ from reference_server.store import (
 
 metadata = tables.Base.metadata
 
-TABLE_MODULES = (alert_tables, detection_tables, notice_tables, security_tables, tables, timelapse_tables)
+TABLE_MODULES = (
+    alert_tables,
+    detection_tables,
+    file_tables,
+    notice_tables,
+    security_tables,
+    tables,
+    timelapse_tables,
+)

@@ -59,6 +59,11 @@ class SqlPrints:
         return [to_entity(row, Print) for row in self._session.scalars(page)], total
 
 
+    def of_file(self, file_id: int, limit: int) -> Sequence[Print]:
+        query = select(PrintRow).where(PrintRow.g_code_file_id == file_id, PrintRow.deleted_at.is_(None))
+        newest = query.order_by(PrintRow.id.desc()).limit(limit)
+        return [to_entity(row, Print) for row in self._session.scalars(newest)]
+
     def figures(self, query: PrintQuery) -> Sequence[PrintFigures]:
         columns: list[Any] = [getattr(PrintRow, field.name) for field in fields(PrintFigures)]
         wanted = _filtered(select(*columns), query).order_by(PrintRow.started_at, PrintRow.id)

@@ -1,16 +1,16 @@
-"""Printers, their G-code files, and the codes that link them."""
+"""Printers, and the codes that link them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from reference_server.services.model import GCodeFile, Print, Printer, PrinterRecord, VerificationCode
+from reference_server.services.model import Print, Printer, PrinterRecord, VerificationCode
 from reference_server.store.mapping import copy_to, to_entity
-from reference_server.store.tables import GCodeFileRow, PrinterRow, PrintRow, UserRow, VerificationCodeRow
+from reference_server.store.tables import PrinterRow, PrintRow, UserRow, VerificationCodeRow
 
 
 class SqlPrinters:
@@ -60,41 +60,6 @@ class SqlPrinters:
             dh_balance=owner.dh_balance if owner else None,
             sequence=self._sequence,
         )
-
-
-class SqlFiles:
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def get(self, file_id: int) -> GCodeFile | None:
-        row = self._session.get(GCodeFileRow, file_id)
-        return to_entity(row, GCodeFile) if row and row.deleted_at is None else None
-
-    def match(self, user_id: int, printer_id: int, signature: str, safe_filename: str) -> GCodeFile | None:
-        query = select(GCodeFileRow).where(
-            GCodeFileRow.user_id == user_id,
-            GCodeFileRow.agent_signature == signature,
-            GCodeFileRow.safe_filename == safe_filename,
-            GCodeFileRow.deleted_at.is_(None),
-            or_(GCodeFileRow.resident_printer_id == printer_id, GCodeFileRow.resident_printer_id.is_(None)),
-        )
-        row = self._session.scalars(query.order_by(GCodeFileRow.id)).first()
-        return to_entity(row, GCodeFile) if row else None
-
-    def of_user(self, user_id: int) -> Sequence[GCodeFile]:
-        query = select(GCodeFileRow).where(GCodeFileRow.user_id == user_id, GCodeFileRow.deleted_at.is_(None))
-        return [to_entity(row, GCodeFile) for row in self._session.scalars(query.order_by(GCodeFileRow.id))]
-
-    def add(self, file: GCodeFile) -> GCodeFile:
-        row = GCodeFileRow()
-        copy_to(row, file)
-        self._session.add(row)
-        self._session.flush()
-        return to_entity(row, GCodeFile)
-
-    def save(self, file: GCodeFile) -> None:
-        if row := self._session.get(GCodeFileRow, file.id):
-            copy_to(row, file)
 
 
 class SqlCodes:

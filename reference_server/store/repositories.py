@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 from reference_server.store.account_repositories import SqlApiKeys, SqlSessions, SqlUsers
 from reference_server.store.alert_repositories import SqlAlerts
 from reference_server.store.detection_repositories import SqlDetection
+from reference_server.store.file_repositories import SqlFiles, SqlFolders, SqlOAuthClients, SqlSharedPrinters
 from reference_server.store.notice_repositories import SqlNotices
 from reference_server.store.print_repositories import SqlEvents, SqlPrints
-from reference_server.store.printer_repositories import SqlCodes, SqlFiles, SqlPrinters
+from reference_server.store.printer_repositories import SqlCodes, SqlPrinters
 from reference_server.store.security_repositories import SqlAudit, SqlSecondFactors
 from reference_server.store.timelapse_repositories import SqlMedia, SqlVideoJobs
 
@@ -28,6 +29,9 @@ class SqlTransaction:
         self.events = SqlEvents(session)
         self.files = SqlFiles(session)
         self.codes = SqlCodes(session)
+        self.folders = SqlFolders(session)
+        self.shared_printers = SqlSharedPrinters(session)
+        self.oauth_clients = SqlOAuthClients(session)
         self.notices = SqlNotices(session)
         self.detection = SqlDetection(session)
         self.alerts = SqlAlerts(session)

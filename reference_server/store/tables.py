@@ -76,6 +76,19 @@ class ScopeWords(TypeDecorator[Scopes]):
         return None if value is None else tuple(scope for scope in Scope if scope.value in value.split())
 
 
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """Some texts, as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> list[str]:  # noqa: ARG002
+        return list(value or ())
+
+    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        return tuple(value or ())
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -163,6 +176,7 @@ class PrintRow(Base):
     __table_args__ = (
         UniqueConstraint("printer_id", "ext_id"),
         Index("ix_prints_user_id_started_at", "user_id", "started_at", "id"),
+        Index("ix_prints_g_code_file_id", "g_code_file_id", "id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = _user()
@@ -246,6 +260,11 @@ class GCodeFileRow(Base):
     filament_total: Mapped[float | None]
     estimated_time: Mapped[float | None]
     deleted_at: Mapped[datetime | None]
+    parent_folder_id: Mapped[int | None] = mapped_column(Integer)  # g_code_folders.id; the service keeps it right
+    media_path: Mapped[str | None] = mapped_column(String(500))
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    details: Mapped[dict[str, Any] | None]
+    thumbnails: Mapped[tuple[str, ...]] = mapped_column(Texts)
 
 
 class VerificationCodeRow(Base):

@@ -147,6 +147,7 @@ class FakeAgent:
         self.name = name
         self.version = version
         self.acks = acks
+        self.functions: dict[str, Callable[..., Any]] = {}  # "target.func" -> what answers; raises ValueError to refuse
         self.received: list[Json] = []  # bounded by the length of a test
         self.closed_with: int | None = None
         self._changed = threading.Condition()
@@ -206,6 +207,8 @@ class FakeAgent:
                 with self._changed:
                     self.received.append(message)
                     self._changed.notify_all()
+                if (call := message.get("passthru")) is not None:
+                    self._answer(call)
                 for command in message.get("commands", ()):
                     for state in self.acks:
                         self.ack(command, state)
@@ -215,6 +218,18 @@ class FakeAgent:
             with self._changed:
                 self.closed_with = socket.close_code
                 self._changed.notify_all()
+
+    def _answer(self, call: Json) -> None:
+        """Answer a passthru call (wire-protocol §8), if the test has said how; else stay silent."""
+        function = self.functions.get(f"{call.get('target')}.{call.get('func')}")
+        if function is None:
+            return
+        try:
+            said = {"ret": function(*call.get("args", ()))}
+        except ValueError as error:
+            said = {"error": str(error)}
+        with suppress(ConnectionClosed):
+            self.send({"passthru": {"ref": call["ref"], **said}})
 
     def send(self, message: Mapping[str, Any]) -> None:
         """One text frame.

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from reference_server.api.auth import Agent, Id, Services
 from reference_server.api.bodies import read_form
-from reference_server.api.obico.views import Views
 from reference_server.api.responses import Json
 from reference_server.services.agent_reports import ReportedFile
 
@@ -16,9 +15,10 @@ router = APIRouter(prefix="/api/v1/octo/g_code_files", tags=["agent"])
 
 
 @router.get("/")
-async def list_files(context: Services, record: Agent) -> Response:
+async def list_files(request: Request, context: Services, record: Agent) -> Response:
     files = await run_in_threadpool(context.reports.files, record.printer.user_id)
-    return Json([Views.file(file) for file in files])
+    views = context.views(request)
+    return Json([views.file(file) for file in files])
 
 
 @router.post("/")
@@ -29,7 +29,7 @@ async def upsert_file(request: Request, context: Services, record: Agent) -> Res
         form.text("num_bytes"),
     )  # fmt: skip
     file, is_new = await run_in_threadpool(context.reports.upsert_file, record, report)
-    return Json(Views.file(file), status_code=201 if is_new else 200)
+    return Json(context.views(request).file(file), status_code=201 if is_new else 200)
 
 
 @router.patch("/{file_id}/")
@@ -38,4 +38,4 @@ async def change_file(file_id: Id, request: Request, context: Services, record: 
     file = await run_in_threadpool(
         context.reports.change_file, record, file_id, form.text("agent_signature"), form.text("safe_filename")
     )
-    return Json(Views.file(file))
+    return Json(context.views(request).file(file))

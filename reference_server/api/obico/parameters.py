@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from reference_server.services.history import MOST_AT_ONCE
 
@@ -52,9 +52,3 @@ Compat = Annotated[
     str | None,
     Query(max_length=10, description="`1`: settings in the public server's form, with texts inside the JSON."),
 ]
-
-
-def body(model: type[BaseModel]) -> dict[str, Any]:
-    """For `openapi_extra`: a JSON body that the service itself checks. The model is flat."""
-    schema = model.model_json_schema()
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

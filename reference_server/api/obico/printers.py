@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -13,32 +12,12 @@ from reference_server.api.agent.linking import announce
 from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
-from reference_server.api.obico.parameters import Blank, Compat, body
+from reference_server.api.obico.parameters import Blank, Compat
 from reference_server.api.responses import Json, empty
 from reference_server.realtime.web_socket import printer_credential
 from reference_server.services.model import PrinterRecord, Scope
-from reference_server.services.printer_changes import MOST_LIFT, MOST_RETRACT, NAME_LIMIT
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
-
-
-class NewPrinter(BaseModel):
-    name: str = Field(min_length=1, max_length=NAME_LIMIT)
-
-
-class PrinterChanges(BaseModel):
-    """What may be changed; lengths in mm, times in s."""
-
-    name: str | None = Field(None, min_length=1, max_length=NAME_LIMIT)
-    action_on_failure: Literal["PAUSE", "NONE"] | None = None
-    watching_enabled: bool | None = None
-    tools_off_on_pause: bool | None = None
-    bed_off_on_pause: bool | None = None
-    retract_on_pause: float | None = Field(None, ge=0, le=MOST_RETRACT)
-    lift_z_on_pause: float | None = Field(None, ge=0, le=MOST_LIFT)
-    detective_sensitivity: float | None = Field(None, ge=0.8, le=1.2)
-    min_timelapse_secs_on_finish: int | None = Field(None, ge=-1, le=86400)
-    min_timelapse_secs_on_cancel: int | None = Field(None, ge=-1, le=86400)
 
 
 async def look(context: Context, record: PrinterRecord) -> Any:
@@ -74,7 +53,7 @@ async def list_printers(
     return Json([await shown(request, context, record) for record in records])
 
 
-@router.post("/", status_code=201, openapi_extra=body(NewPrinter))
+@router.post("/", status_code=201)
 async def create_printer(request: Request, context: Services, caller: User_) -> Response:
     name = (await json_object(request)).get("name")
     record = await run_in_threadpool(context.printers.create, caller.user, name)
@@ -95,8 +74,8 @@ async def get_printer(
     return Json(await shown(request, context, record, token=caller.may(Scope.ADMIN)))
 
 
-@router.patch("/{printer_id}/", openapi_extra=body(PrinterChanges))
-@router.put("/{printer_id}/", openapi_extra=body(PrinterChanges))
+@router.patch("/{printer_id}/")
+@router.put("/{printer_id}/")
 async def change_printer(
     printer_id: Id,
     request: Request,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
-from reference_server.api.obico.parameters import LARGEST, Blank, Day, Expand, Limit, PrinterIds, Start, Zone, body
+from reference_server.api.obico.parameters import LARGEST, Blank, Day, Expand, Limit, PrinterIds, Start, Zone
 from reference_server.api.obico.views import Expansion
 from reference_server.api.responses import Json, empty
 from reference_server.media.timelapse import timelapse_of
@@ -25,13 +24,6 @@ from reference_server.services.ports import PrintFilter, PrintQuery, Sorting
 from reference_server.services.statistics import GroupBy, moment, zone
 
 router = APIRouter(prefix="/api/v1", tags=["prints"])
-
-
-class AlertOverwriteBody(BaseModel):
-    """What may be changed; a whole Print sent back unchanged but for these is taken too."""
-
-    alert_overwrite: Literal["FAILED", "NOT_FAILED"] | None = None
-    access_consented_at: datetime | None = None
 
 
 class PrintIds(BaseModel):
@@ -121,10 +113,10 @@ async def get_print(
     return Json((await _shown(context, request, [job], expand))[0])
 
 
-@router.patch("/prints/{print_id}/", openapi_extra=body(AlertOverwriteBody))
-@router.put("/prints/{print_id}/", openapi_extra=body(AlertOverwriteBody))
-@router.patch("/print/{print_id}/", openapi_extra=body(AlertOverwriteBody))
-@router.put("/print/{print_id}/", openapi_extra=body(AlertOverwriteBody))
+@router.patch("/prints/{print_id}/")
+@router.put("/prints/{print_id}/")
+@router.patch("/print/{print_id}/")
+@router.put("/print/{print_id}/")
 async def change_print(
     print_id: Id, request: Request, context: Services, caller: User_, expand: Expand = None
 ) -> Response:

@@ -15,6 +15,7 @@ from reference_server.services.live import LiveDetection, LivePrinter, Picture, 
 from reference_server.services.model import (
     ApiKey,
     GCodeFile,
+    GCodeFolder,
     Print,
     Printer,
     PrinterEvent,
@@ -225,27 +226,44 @@ class Views:
             "created_at": time(event.created_at),
         }
 
-    @staticmethod
-    def file(file: GCodeFile) -> dict[str, Any]:
+    def file(self, file: GCodeFile, prints: Sequence[Print] = ()) -> dict[str, Any]:
+        """`prints`: the newest of this file."""
+        thumbnails = [self.media(path) for path in file.thumbnails] + [None] * 3
         return {
             "id": file.id,
             "user": file.user_id,
             "resident_printer": file.resident_printer_id,
-            "parent_folder": None,
+            "parent_folder": file.parent_folder_id,
             "filename": file.filename,
             "safe_filename": file.safe_filename,
-            "agent_signature": file.agent_signature,
-            "url": file.url,
+            "agent_signature": file.agent_signature or None,
+            "url": self.media(file.media_path) if file.media_path is not None else file.url,
             "num_bytes": file.num_bytes,
-            "metadata_json": None,
+            "sha256": file.sha256,
+            "metadata_json": dict(file.details) if file.details is not None else None,
             "filament_total": file.filament_total,
             "estimated_time": file.estimated_time,
-            "thumbnail1_url": None,
-            "thumbnail2_url": None,
-            "thumbnail3_url": None,
+            "thumbnail1_url": thumbnails[0],
+            "thumbnail2_url": thumbnails[1],
+            "thumbnail3_url": thumbnails[2],
+            "print_set": [self.print(job) for job in prints],
             "created_at": time(file.created_at),
             "updated_at": time(file.updated_at),
             "deleted": time(file.deleted_at),
+        }
+
+    @staticmethod
+    def folder(folder: GCodeFolder, files: int, folders: int) -> dict[str, Any]:
+        return {
+            "id": folder.id,
+            "user": folder.user_id,
+            "name": folder.name,
+            "safe_name": folder.safe_name,
+            "parent_folder": folder.parent_folder_id,
+            "file_count": files,
+            "folder_count": folders,
+            "created_at": time(folder.created_at),
+            "updated_at": time(folder.updated_at),
         }
 
     # --- accounts ------------------------------------------------------------------------------------------------

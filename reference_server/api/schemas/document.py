@@ -18,12 +18,12 @@ from starlette.routing import BaseRoute
 
 from reference_server import VERSION
 from reference_server.api.auth import SESSION_COOKIE, is_agent_dependency, is_user_dependency
-from reference_server.api.schemas import accounts, agent, detection, examples, others, printers, prints, security
+from reference_server.api.schemas import accounts, agent, detection, examples, files, others, printers, prints, security
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, MULTIPART, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, security, printers, prints, detection, others, agent)
+TABLES = (accounts, security, printers, prints, detection, files, others, agent)
 """A new router's table is added here."""
 
 ABOUT = """\
@@ -45,6 +45,7 @@ TAGS = {
     "printers": "Printers, their settings and live state, and what is done to their prints.",
     "prints": "Print jobs, their videos and what detection saw.",
     "detection": "What failure detection saw, decided and leaves out, and what people say of it.",
+    "files": "G-code files and folders that are kept on the server, and those that printers have.",
     "others": "Linking codes, printer events, version, health.",
     "agent": "For agents.",
 }

@@ -52,7 +52,8 @@ PRINTER: dict[str, Any] = {
 FILE: dict[str, Any] = {
     "id": 12, "user": 1, "resident_printer": 1, "parent_folder": None, "filename": "clip.gcode",
     "safe_filename": "clip.gcode", "agent_signature": "ts:1795190000", "url": "clip.gcode", "num_bytes": 281604,
-    "metadata_json": None, "filament_total": 4210.5, "estimated_time": 5400.0, "thumbnail1_url": None,
+    "sha256": None, "print_set": [], "metadata_json": None,
+    "filament_total": 4210.5, "estimated_time": 5400.0, "thumbnail1_url": None,
     "thumbnail2_url": None, "thumbnail3_url": None, "created_at": _AT, "updated_at": _AT, "deleted": None,
 }  # fmt: skip
 

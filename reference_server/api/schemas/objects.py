@@ -367,7 +367,10 @@ class GCodeFile(Object):
     url: str | None
     """Where it can be fetched; for a printer's own file the path at its agent."""
     num_bytes: int | None
+    sha256: str | None
+    """Of a file on this server, in hex."""
     metadata_json: dict[str, Any] | None
+    """What the slicer says of it."""
     filament_total: Number | None
     """mm."""
     estimated_time: Number | None
@@ -375,6 +378,8 @@ class GCodeFile(Object):
     thumbnail1_url: Url | None
     thumbnail2_url: Url | None
     thumbnail3_url: Url | None
+    print_set: list[Print]
+    """The newest prints of it."""
     created_at: Time
     updated_at: Time
     deleted: Time | None

@@ -232,12 +232,14 @@ def test_every_call_has_a_scope_and_the_dangerous_ones_the_right_one(tmp_path: P
     found = {(method, path): scope_for(method, path) for method, path in routes_with_a_caller(app)}
     assert len(found) > 30
     for (method, path), scope in found.items():
-        if method == "GET" and scope is not Scope.ADMIN:
+        if method == "GET" and scope is not Scope.ADMIN and not path.endswith("_print/"):
             assert scope is Scope.READ, path
         if method != "GET" and path != "/api/v1/auth/logout/":
             assert scope is not Scope.READ, (method, path)
     for path in ("pause_print", "resume_print", "cancel_print", "mute_current_print", "acknowledge_alert"):
         assert found["POST", f"/api/v1/printers/7/{path}/"] is Scope.CONTROL
+        assert found.get(("GET", f"/api/v1/printers/7/{path}/"), Scope.CONTROL) is Scope.CONTROL
+    assert scope_for("POST", "/api/v1/g_code_files/7/print/") is Scope.CONTROL
     assert found["PATCH", "/api/v1/printers/7/"] is Scope.WRITE
     assert found["DELETE", "/api/v1/prints/7/"] is Scope.WRITE
     for method, path in (("GET", "/api/v1/api_keys/"), ("POST", "/api/v1/printers/"), ("GET", "/api/v1/audit/"),
