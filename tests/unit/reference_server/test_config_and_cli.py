@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reference_server import cli
-from reference_server.app import open_database
+from reference_server.app import make_accounts, open_database
 from reference_server.config import SETTINGS, ConfigError, default_data_dir, load_config
 from reference_server.lock import Locked, exclusive
 from reference_server.store.all_tables import metadata
@@ -66,6 +66,15 @@ def test_a_secret_is_shown_nowhere() -> None:
         load_config({}, {"ML_API_TOKEN": "hush\nhush"})
 
 
+@pytest.mark.parametrize("command", ["run", "create-user", "set-password", "backup", "restore", "migrate"])
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"], {})
+    text = capsys.readouterr().out
+    assert (ended.value.code, "example" in text, "--data-dir" in text) == (0, True, True)
+    assert f"obico-reference-server {command}" in text
+
+
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
@@ -99,6 +108,29 @@ def test_users_are_made_from_the_command_line(tmp_path: Path) -> None:
     assert (code, one_line(err)) == (2, True)
     assert "8 to 1024" in err
     assert (tmp_path / "d").stat().st_mode & 0o077 == 0
+
+
+def test_a_password_is_set_from_the_command_line(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path / "d"))
+    assert run_cli("set-password", "ada", *data, stdin="x\n")[0] == 2  # and no database is made
+    assert not (tmp_path / "d").exists()
+    run_cli("create-user", "ada", *data, stdin="long enough\n")
+    database = open_database(make_config(tmp_path / "d").database)
+    accounts = make_accounts(database)
+    ada = accounts.log_in("ada", "long enough", "").user
+    accounts.second_factors.begin(ada)
+    code, out, _ = run_cli("set-password", "ADA", "--no-second-factor", *data, stdin="even longer\n")
+    assert (code, "1 sessions have ended" in out) == (0, True)
+    assert accounts.log_in("ada", "even longer", "").user == ada
+    assert accounts.sessions(ada)[1:] == []
+    with database.read() as tx:
+        assert tx.second_factors.get(ada.id) is None
+        assert [entry.action for entry in tx.audit.newest(0, 9)[0]] == [
+            "auth.second_factor.delete", "auth.password", "users.create",
+        ]  # fmt: skip
+    database.close()
+    code, _, err = run_cli("set-password", "eve", *data, stdin="even longer\n")
+    assert (code, "no user eve" in err, one_line(err)) == (2, True, True)
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
