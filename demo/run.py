@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Event
 
 from demo import check, envs, make_gcode
+from demo.history import seed_history
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup, OctoPrintTrouble
 from demo.parts import ROOT, Camera, Klipper, KlipperAgent, Server, installed
 from demo.processes import Process, Trouble, free_port, tail, wait_for
@@ -188,6 +189,8 @@ class Demo:
 
 def play(demo: Demo) -> int:
     """For a person: start a print on each, say where to look, and stay until Ctrl-C."""
+    past = seed_history(demo.server.data_dir, demo.printers.values())
+    envs.say(f"{len(past)} prints of past days are there; the server builds their time-lapses now")
     for name, text in demo.files(demo.speed).items():
         envs.say(f"printing vase.gcode ({demo.layers} layers) on {name}")
         if name == "OctoPrint" and demo.octoprint is not None:

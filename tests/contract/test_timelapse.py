@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
+from demo.history import PICTURES, STORIES, seed_history
 from tests.contract.timelapse_rig import Rig, drawn
 from tests.unit.reference_server.live_server import Socket, wait_until
 
@@ -206,3 +207,20 @@ def test_web_clients_see_the_progress(rig: Rig) -> None:
     assert states[-1] == "done"
     assert any(0 < frame["progress"] < 1 for frame in frames if frame)
     assert {frame["print_id"] for frame in frames if frame} == {print_id}
+
+
+def test_the_demos_history_gets_its_videos_from_the_running_server(rig: Rig, tmp_path: Path) -> None:
+    made = seed_history(tmp_path)
+    assert len(made) == len(STORIES)
+    assert seed_history(tmp_path) == []
+    for print_id, story in zip(made, STORIES, strict=True):
+        shown = rig.wait(print_id, "done")
+        assert (shown["filename"], shown["ended_reason"]) == (story.filename, story.reason.value)
+        assert (shown["tagged_video_url"] is not None) is story.failing
+        video = tmp_path / "video.mp4"
+        video.write_bytes(rig.http.get(shown["video_url"]).content)
+        (stream,) = probe(video)["streams"]
+        assert int(stream["nb_read_frames"]) == round(PICTURES * story.fraction)
+        assert rig.http.get(shown["poster_url"]).status_code == 200
+    events = rig.http.get("/api/v1/printer_events/?limit=100").json()
+    assert len({event["print"] for event in events if event["event_type"] == "ENDED"}) == len(STORIES)
