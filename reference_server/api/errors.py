@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from reference_server.api.auth import AgentRefused
 from reference_server.api.responses import Json
+from reference_server.api.routes import allowed_methods
 from reference_server.services.errors import (
     Conflict,
     Forbidden,
@@ -49,10 +50,12 @@ async def _service_error(request: Request, error: Exception) -> Response:  # noq
     return Json(body, status_code=status, headers=headers)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _validation_error(request: Request, error: Exception) -> Response:
     errors: dict[str, list[str]] = {}
     if isinstance(error, RequestValidationError):
         if any(entry["loc"][0] == "path" for entry in error.errors()):
+            if literal := allowed_methods(request.app, request.scope["path"], literal=True):
+                return _wrong_method(literal)  # /prints/bulk_delete/ is no print, and there is no other
             return Json({"detail": "Not found."}, status_code=404)
         for entry in error.errors():
             # loc: ("query", name, …) or ("body", name, …); ("body", 17) is a place in text that is not JSON.
@@ -64,8 +67,17 @@ async def _validation_error(request: Request, error: Exception) -> Response:  # 
     return Json({"detail": detail or "The request is not valid.", "errors": errors}, status_code=400)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+def _wrong_method(allowed: set[str]) -> Response:
+    return Json({"detail": "Method Not Allowed"}, status_code=405, headers={"Allow": ", ".join(sorted(allowed))})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        path = request.scope["path"]
+        allowed = allowed_methods(request.app, path, literal=True) or allowed_methods(request.app, path)
+        if request.method not in allowed:  # else the handler has its own reason
+            return _wrong_method(allowed)
     detail = error.detail if isinstance(error, HTTPException) else "Internal server error."
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     return Json({"detail": detail}, status_code=status, headers=headers)

@@ -27,7 +27,7 @@ SETUP_LIFE = timedelta(hours=24)
 NAME_LIMIT, EMAIL_LIMIT, KEY_NAME_LIMIT = 150, 254, 100
 API_KEYS_PER_USER = 50
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timezone, tzinfo
 from typing import Any
 
 from agent_core.wire import read
@@ -113,4 +113,7 @@ def _time(value: object) -> datetime | None:
         raise ValueError("An ISO-8601 time is needed.") from None
     if found.tzinfo is None:
         raise ValueError("The time needs its zone, such as Z.")
-    return found
+    try:
+        return found.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("The time is out of the calendar.") from None

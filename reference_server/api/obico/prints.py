@@ -14,7 +14,7 @@ from starlette.responses import Response
 from reference_server.api.auth import Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
-from reference_server.api.obico.parameters import LARGEST, Blank, Day, Expand, Limit, PrinterIds, Start, Zone
+from reference_server.api.obico.parameters import Blank, Day, Expand, IdInBody, Limit, PrinterIds, Start, Zone
 from reference_server.api.obico.views import Expansion
 from reference_server.api.responses import Json, empty
 from reference_server.media.timelapse import timelapse_of
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["prints"])
 
 
 class PrintIds(BaseModel):
-    print_ids: list[Annotated[int, Field(ge=1, le=LARGEST, strict=True)]] = Field(max_length=MOST_AT_ONCE)
+    print_ids: list[IdInBody] = Field(max_length=MOST_AT_ONCE)
 
 
 async def _shown(context: Context, request: Request, prints: Sequence[Print], expand: str | None) -> list[Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import (
+    SOME_TEXT,
     ApiKey,
     AuthState,
     Change,
@@ -15,11 +16,12 @@ from reference_server.api.schemas.objects import (
     LoggedIn,
     NewApiKey,
     Object,
+    Said,
     Time,
     User,
 )
 from reference_server.api.schemas.parts import Answer, Body, Call
-from reference_server.services.accounts import EMAIL_LIMIT, KEY_NAME_LIMIT, NAME_LIMIT
+from reference_server.services.accounts import EMAIL_LIMIT, NAME_LIMIT
 from reference_server.services.model import Scope
 from reference_server.services.passwords import LONGEST, SHORTEST
 
@@ -31,7 +33,7 @@ _LOGGED_IN = {"user": examples.USER, "csrf_token": _TOKEN}
 _COOKIES = {"Set-Cookie": "`tsd_sessionid` (HttpOnly) and `tsd_csrftoken`."}
 
 
-class Credentials(Change):
+class Credentials(Said):
     name: str
     """Name or e-mail address."""
     password: str
@@ -43,7 +45,7 @@ class CodeNeeded(Object):
     second_factor: Literal[True]
 
 
-class FirstRun(Change):
+class FirstRun(Said):
     token: str
     """From the address that the server prints at its first start."""
     name: Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
@@ -51,17 +53,21 @@ class FirstRun(Change):
     email: str = ""
 
 
-class KeyName(Change):
-    name: Annotated[str, Field(max_length=KEY_NAME_LIMIT)] = ""
+class KeyName(Said):
+    name: Annotated[str, Field(pattern=SOME_TEXT)]
+    """For the list; the program that will use it. Cut after 100 characters."""
     scopes: list[Scope] = Field(default_factory=list)
     """All of them if absent."""
     expires_at: Time | None = None
 
 
+EMAIL = r"^$|^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+$"
+
+
 class UserChange(Change):
     """What may be changed. A whole User sent back is taken too: the rest must then be unchanged."""
 
-    email: Annotated[str, Field(max_length=EMAIL_LIMIT, json_schema_extra={"format": "email"})] = ""
+    email: Annotated[str, Field(max_length=EMAIL_LIMIT, pattern=EMAIL)] = ""
     unseen_printer_events: Literal[0] = 0
     """They have been seen."""
 
@@ -103,16 +109,19 @@ CALLS = {
             409: Answer("The address is another user's.", Error,
                         {"detail": "A user with that e-mail address exists already."}),
         },
-        body=Body(UserChange, {"unseen_printer_events": 0}),
+        body=Body(UserChange, {"unseen_printer_events": 0}, required=False),
     ),
     "GET /api/v1/api_keys/": Call(
         "API keys", {200: Answer("Without the keys themselves.", list[ApiKey], [examples.KEY])}
     ),
     "POST /api/v1/api_keys/": Call(
         "Make an API key",
-        {201: Answer("The key, shown this once.", NewApiKey, {**examples.KEY, "key": "k" * 40}),
-         409: Answer("There are too many.", Error, {"detail": "There are 50 keys already. Delete one."})},
-        body=Body(KeyName, {"name": "slicer", "scopes": ["read", "control"]}, required=False),
+        {
+            201: Answer("The key, shown this once.", NewApiKey, {**examples.KEY, "key": "k" * 40}),
+            409: Answer("There are too many.", Error,
+                        {"detail": "There are 50 keys already. Delete one that is not in use."}),
+        },
+        body=Body(KeyName, {"name": "slicer", "scopes": ["read", "control"]}),
     ),
     "DELETE /api/v1/api_keys/{key_id}/": Call("Delete an API key", {204: Answer("Deleted; its sockets are closed.")}),
 }  # fmt: skip

@@ -7,11 +7,19 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Error, GCodeFile, Object, Said, VerificationCode
-from reference_server.api.schemas.parts import JSON, MULTIPART, URLENCODED, Answer, Body, Call, Param
+from reference_server.api.schemas.objects import (
+    SOME_TEXT,
+    Error,
+    GCodeFile,
+    Object,
+    Said,
+    VerificationCode,
+)
+from reference_server.api.schemas.parts import MULTIPART, URLENCODED, Answer, Body, Call, Param
 from reference_server.services.model import EventClass, EventKind
 
-FORMS = (MULTIPART, URLENCODED, JSON)
+FORMS = (MULTIPART, URLENCODED)
+"""A JSON object of plain values is taken as well."""
 Picture = Annotated[bytes, Field(json_schema_extra={"format": "binary", "contentMediaType": "image/jpeg"})]
 
 
@@ -36,7 +44,7 @@ class OwnPrinter(Object):
 class AgentRename(Said):
     """Anything but the name is ignored."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-~]([ -~]*[!-~])?$")] = ""
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=SOME_TEXT)] = ""
 
 
 class PictureForm(Said):
@@ -52,12 +60,12 @@ class EventForm(Said):
     event_class: EventClass = EventClass.INFO
     event_title: str = ""
     event_text: str = ""
-    info_url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] = ""
+    info_url: Annotated[str, Field(pattern=r"^($|https?://)")] = ""
     notify: str = ""
     snapshot: Picture = b""
 
 
-_Text = Annotated[str, Field(min_length=1, pattern=r"^[!-~]+$")]
+_Text = Annotated[str, Field(pattern=SOME_TEXT)]
 
 
 class FileForm(Said):
@@ -118,7 +126,7 @@ _VERIFY = Call(
     },
     "The six digits that the user sees; good for two hours, and once.",
     params=(
-        Param("code", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "[!-~]"}, required=True,
+        Param("code", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": SOME_TEXT}, required=True,
               example="042137"),
     ),
     throttled=True,
@@ -129,7 +137,7 @@ CALLS = {
     "GET /api/v1/octo/ping/": _OWN,
     "GET /api/v1/octo/printer/ping/": _OWN,
     "PATCH /api/v1/octo/printer/": Call(
-        "Rename the agent's printer", _OWN.answers, body=Body(AgentRename, {"name": "Workshop"})
+        "Rename the agent's printer", _OWN.answers, body=Body(AgentRename, {"name": "Workshop"}, required=False)
     ),
     "POST /api/v1/octo/pic/": Call(
         "The newest picture of a camera",

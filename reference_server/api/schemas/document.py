@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,23 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
-from starlette.routing import BaseRoute
 
 from reference_server import VERSION
 from reference_server.api.auth import SESSION_COOKIE, is_agent_dependency, is_user_dependency
-from reference_server.api.schemas import accounts, agent, detection, examples, files, others, printers, prints, security
+from reference_server.api.routes import flat
+from reference_server.api.schemas import (
+    accounts,
+    agent,
+    detection,
+    examples,
+    files,
+    others,
+    printers,
+    prints,
+    security,
+)
 from reference_server.api.schemas.objects import AgentError, Error
-from reference_server.api.schemas.parts import JSON, MULTIPART, Answer, Body, Call, Param, Schema
+from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
 TABLES = (accounts, security, printers, prints, detection, files, others, agent)
@@ -63,19 +73,10 @@ class _Plain(GenerateJsonSchema):
 
 def api_routes(app: FastAPI) -> Iterator[tuple[str, APIRoute]]:
     """"METHOD /path/" and route of every call, pages and media left out."""
-    for route in _flat(app.routes):
+    for route in flat(app.routes):
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in sorted(route.methods or ()):
                 yield f"{method} {route.path}", route
-
-
-def _flat(routes: Sequence[BaseRoute]) -> Iterator[BaseRoute]:
-    for route in routes:
-        inner = getattr(route, "original_router", None)  # newer FastAPI keeps included routers whole
-        if inner is None:
-            yield route
-        else:
-            yield from _flat(inner.routes)
 
 
 def known_calls() -> dict[str, Call]:
@@ -185,6 +186,7 @@ def _told_parameter(told: dict[str, Any], components: _Components) -> dict[str, 
     found: dict[str, Any] = components.told(told)
     choices = [each for each in found["schema"].pop("anyOf", []) if each != {"type": "null"}]
     if choices:
+        found["allowEmptyValue"] = found["in"] == "query"  # `?filter=` is the same as none (parameters.py)
         found["schema"] = choices[0] if len(choices) == 1 else {"anyOf": choices}
         length = told["schema"].get("maxLength")
         if length is not None:  # pydantic's word for both
@@ -301,7 +303,7 @@ def _body(body: Body, components: _Components) -> dict[str, Any]:
     schema = components.of(body.model, "validation")
     content: dict[str, Any] = {}
     for media in body.media:
-        content.update(_content(media, schema, body.example if media != MULTIPART or JSON in body.media else None))
+        content.update(_content(media, schema, body.example))
     return {"required": body.required, "content": content}
 
 

@@ -32,6 +32,10 @@ class Said(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
 
 
+SOME_TEXT = r"[^\s\x00]"
+"""A pattern: there is something in it besides blanks."""
+
+
 class Change(BaseModel):
     """The body of a request: no other fields."""
 

@@ -8,12 +8,21 @@ from typing import Annotated
 from pydantic import Field
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Acted, Change, Commanded, Error, Printer, PrinterChanged
+from reference_server.api.schemas.objects import (
+    SOME_TEXT,
+    Acted,
+    Change,
+    Commanded,
+    Error,
+    Printer,
+    PrinterChanged,
+    Said,
+)
 from reference_server.api.schemas.parts import Answer, Body, Call, Param
 from reference_server.services.model import ActionOnFailure
 from reference_server.services.printer_changes import MOST_LIFT, MOST_RETRACT, NAME_LIMIT
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, pattern=SOME_TEXT)]
 Seconds = Annotated[int, Field(ge=-1, le=86400)]
 
 COMPAT = Param(
@@ -22,7 +31,7 @@ COMPAT = Param(
 )  # fmt: skip
 
 
-class NewPrinter(Change):
+class NewPrinter(Said):
     name: Name
 
 
@@ -51,7 +60,7 @@ _CHANGED = {**examples.PRINTER, "succeeded": True, "printer": examples.PRINTER}
 _CHANGE = Call(
     "Change a printer",
     {200: Answer("The printer, and besides `succeeded` and `printer`.", PrinterChanged, _CHANGED)},
-    body=Body(PrinterChange, {"retract_on_pause": 5, "detective_sensitivity": 1.1}),
+    body=Body(PrinterChange, {"retract_on_pause": 5, "detective_sensitivity": 1.1}, required=False),
 )
 
 _REASON = {"succeeded": False, "printer": examples.PRINTER, "reason": "nothing is printing"}

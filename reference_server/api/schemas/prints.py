@@ -23,7 +23,7 @@ _ONE = Call("One print", {200: Answer("The print.", Print, examples.PRINT)})
 _CHANGE = Call(
     "Change a print",
     {200: Answer("The print.", Print, {**examples.PRINT, "alert_overwrite": "NOT_FAILED"})},
-    body=Body(PrintChange, {"alert_overwrite": "NOT_FAILED"}),
+    body=Body(PrintChange, {"alert_overwrite": "NOT_FAILED"}, required=False),
 )
 _DELETE = Call("Delete a print", {200: Answer("Deleted; an empty body.")})
 

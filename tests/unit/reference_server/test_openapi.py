@@ -17,7 +17,10 @@ from tests.unit.reference_server.support import Person, make_app, run
 NOT_YET: frozenset[str] = frozenset()
 """Routes whose description is still to come; empty at the end of each day."""
 
-HELP = "Describe it in a table `CALLS` of reference_server/api/schemas/ (prints.py is a short example to follow)."
+HELP = (
+    "Describe it in a table `CALLS` of reference_server/api/schemas/ (prints.py is a short example to follow); "
+    "a new table is added to TABLES in document.py. In a hurry: put the route into NOT_YET."
+)
 
 
 @pytest.fixture(scope="module")

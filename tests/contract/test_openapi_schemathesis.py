@@ -1,0 +1,96 @@
+"""schemathesis reads the OpenAPI document and tries every call of a real server with values that it makes of it: right
+ones, wrong ones, those at a limit. No answer may be other than described, no wrong value may be taken, no right one
+refused, and nothing may end in a server error.
+
+What it tries is the same each time (a fixed seed, no memory of earlier finds).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import negative_data_rejection
+from schemathesis.transport.serialization import Binary
+
+from tests.unit.reference_server.described import described
+from tests.unit.reference_server.live_server import LiveServer, running
+from tests.unit.reference_server.support import jpeg
+from tests.unit.reference_server.world import World
+
+EXAMPLES = 12
+"""Of each call, besides the systematic ones at the limits."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with running(tmp_path_factory.mktemp("schemathesis")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(server: LiveServer) -> World:
+    decoy, found = World(server.app, "eve"), World(server.app, "ada")  # the first ids, which are tried most, are eve's
+    for param in ("printer_id", "print_id", "file_id", "key_id"):
+        decoy.id(param)
+    return found
+
+
+def _schema() -> Any:
+    generation = GenerationConfig(
+        deterministic=True, max_examples=EXAMPLES, with_security_parameters=False, allow_extra_parameters=False
+    )  # fmt: skip
+    config = SchemathesisConfig(seed=1, projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+    return schemathesis.openapi.from_dict(dict(described().document), config=config)
+
+
+schema = _schema()
+
+
+BLANK: tuple[object, ...] = ("", [], {}, None, [""], ["null"], "null")
+
+FAR_OFF = re.compile(r"1[0-8]|19[0-6]|0|2[2-9]|[3-9]")
+"""The beginning of a date in a year that the server refuses; no schema can say which."""
+
+
+def _fill_in(case: Any, world: World) -> bool:
+    """Put in what no schema can describe: ids that there are, a picture, a time zone. False: no case for us."""
+    for name, value in case.path_parameters.items():
+        if type(value) is int and value > 0:  # there are 2**53 of them
+            case.path_parameters[name] = world.id(name, fresh=case.method == "DELETE")
+    if any(value in BLANK for value in case.query.values()):
+        return False  # an empty parameter is the same as none, which schemathesis takes for wrong
+    if any(FAR_OFF.match(str(case.query.get(name))) for name in ("from_date", "to_date")):
+        return False
+    if 0 < len(case.query.get("timezone") or "") <= 64:
+        case.query["timezone"] = "Europe/Berlin"
+    body = case.meta.components.get(ParameterLocation.BODY)
+    if body is not None and body.mode.is_positive and isinstance(case.body, dict) and "pic" in case.body:
+        case.body["pic"] = Binary(jpeg())
+    if len(case.headers.get("Idempotency-Key") or "") <= 200 and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = world.text("key")  # else it is a repeat, which is not looked at
+    return True
+
+
+@schema.parametrize()  # type: ignore[untyped-decorator]  # schema is Any: the library types little of this
+@settings(
+    max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+def test_every_call(case: Any, server: LiveServer, world: World) -> None:
+    if not _fill_in(case, world):
+        return
+    security = [name for entry in case.operation.definition.raw["security"] for name in entry]
+    headers = {}
+    if "agent" in security:
+        headers = {"Authorization": f"Token {world.token}"}
+    elif security:
+        headers = {"Authorization": f"Bearer {world.key}"}
+    # It judges a body anew that was filled in, and takes every one with bytes for wrong.
+    excluded = [negative_data_rejection] if "pic" in (case.body if isinstance(case.body, dict) else ()) else []
+    case.call_and_validate(base_url=server.base, headers=headers, excluded_checks=excluded)

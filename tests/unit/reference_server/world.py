@@ -1,0 +1,104 @@
+"""A user who has one of everything, made through the services; tests of all routes fill in paths with it.
+
+A route whose path names something new (`{folder_id}`) needs a maker here: `MAKERS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from agent_core.wire.messages import PrintEvent, StatusMessage
+from reference_server.services.agent_reports import ReportedFile
+from reference_server.services.errors import Unauthenticated
+from reference_server.services.model import PrinterRecord, User
+from tests.unit.reference_server.support import PASSWORD
+
+MOST_KEYS = 30
+
+
+class World:
+    """`name` is part of every text of this user, so that a leak shows."""
+
+    def __init__(self, app: FastAPI, name: str) -> None:
+        self.app, self.name = app, name
+        self.context: Any = app.state.context
+        self.user: User = self.context.accounts.create_user(name, PASSWORD, f"{name}@example.org")
+        self._key = ""
+        self._kept: dict[str, Any] = {}
+        self._count = 0
+
+    @property
+    def key(self) -> str:
+        """An API key that is good."""
+        try:
+            self.context.accounts.user_of_key(self._key)
+        except Unauthenticated:
+            for old in self.context.accounts.api_keys(self.user)[MOST_KEYS:]:
+                self.context.accounts.revoke_api_key(self.user, old.id)
+            self._key = self.context.accounts.create_api_key(self.user, self.text("key"))[1]
+        return self._key
+
+    def text(self, what: str) -> str:
+        self._count += 1
+        return f"{self.name}-secret-{what}-{self._count}"
+
+    def id(self, param: str, *, fresh: bool = False) -> Any:
+        """What a path's `{param}` may be: one and the same, or a fresh one for a call that takes it away."""
+        if fresh or param not in self._kept:
+            made = MAKERS[param](self)
+            if fresh:
+                return made
+            self._kept[param] = made
+        return self._kept[param]
+
+    def printer(self) -> PrinterRecord:
+        record: PrinterRecord = self.context.printers.create(self.user, self.text("printer"))
+        return record
+
+    @property
+    def token(self) -> str:
+        """The token of the printer `printer_id`."""
+        record: PrinterRecord = self.context.printers.get(self.user, self.id("printer_id"))
+        return record.printer.auth_token
+
+    def path(self, template: str, *, fresh: bool = False) -> str:
+        """The template with this user's ids in it. Raises KeyError for a name that nobody can fill in."""
+        return re.sub(r"{(\w+)(?::\w+)?}", lambda found: str(self.id(found[1], fresh=fresh)), template)
+
+
+def _print(world: World) -> int:
+    """A print that goes on, on a printer of its own, so that it stays its current one."""
+    record = world.printer()
+    message = StatusMessage(1_790_000_000, None, PrintEvent("PrintStarted", {"name": world.text("print") + ".gcode"}))
+    tracked = world.context.agent_socket._tracking.apply(record.printer.id, message)
+    world.context.hub.update(tracked.record)
+    found: int = tracked.record.current_print.id
+    return found
+
+
+def _file(world: World) -> int:
+    report = ReportedFile(world.text("file"), world.text("safe"), world.text("signature"), "", "12")
+    file, _ = world.context.reports.upsert_file(world.context.printers.get(world.user, world.id("printer_id")), report)
+    found: int = file.id
+    return found
+
+
+def _key(world: World) -> int:
+    keys = world.context.accounts.api_keys(world.user)
+    for old in keys[1:] if len(keys) > MOST_KEYS else []:
+        world.context.accounts.revoke_api_key(world.user, old.id)
+    found: int = world.context.accounts.create_api_key(world.user, world.text("key"))[0].id
+    return found
+
+
+MAKERS: Mapping[str, Callable[[World], Any]] = {
+    "printer_id": lambda world: world.printer().printer.id,
+    "print_id": _print,
+    "file_id": _file,
+    "key_id": _key,
+    "code_id": lambda world: world.context.linking.code(world.user, None).id,
+}
