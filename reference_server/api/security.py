@@ -25,8 +25,9 @@ async def _password_checked(
 ) -> dict[str, Any]:
     """The body, once its password has turned out right. Raises Invalid, Throttled."""
     body = await json_object(request)
+    password = text(body, field)
     try:
-        await run_in_threadpool(context.accounts.check_password, caller.user, text(body, field))
+        await run_in_threadpool(context.accounts.check_password, caller.user, password)
     except Invalid as error:
         raise Invalid.field(field, error.errors["password"][0]) from None
     return body

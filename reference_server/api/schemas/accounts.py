@@ -37,7 +37,7 @@ class Credentials(Said):
     name: str
     """Name or e-mail address."""
     password: str
-    code: str = ""
+    code: str | None = ""
     """Of the second factor, or a recovery code, where there is one."""
 
 
@@ -56,7 +56,7 @@ class FirstRun(Said):
 class KeyName(Said):
     name: Annotated[str, Field(pattern=SOME_TEXT)]
     """For the list; the program that will use it. Cut after 100 characters."""
-    scopes: list[Scope] = Field(default_factory=list)
+    scopes: Annotated[list[Scope], Field(min_length=1)] = Field(default_factory=list)
     """All of them if absent."""
     expires_at: Time | None = None
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from agent_core.wire.messages import PrintEvent, StatusMessage
 from reference_server.services.agent_reports import ReportedFile
+from reference_server.services.detection.model import Shot
 from reference_server.services.errors import Unauthenticated
 from reference_server.services.model import PrinterRecord, User
 from tests.unit.reference_server.support import PASSWORD
@@ -95,10 +96,27 @@ def _key(world: World) -> int:
     return found
 
 
+def _shot(world: World) -> int:
+    """A picture of a print that the user is asked about."""
+    print_id, at = world.id("print_id"), world.context.now()
+    with world.context.history._store.write() as tx:
+        tx.detection.add_shot(Shot(0, print_id, f"shots/{world.text('shot')}.jpg", 0.5, at, chosen=True))
+        return max(int(shot.id) for shot in tx.detection.candidates(print_id))
+
+
+def _session(world: World) -> str:
+    known = {session.public_id for session in world.context.accounts.sessions(world.user)}
+    world.context.accounts.log_in(world.name, PASSWORD, "192.0.2.7")
+    (new,) = {session.public_id for session in world.context.accounts.sessions(world.user)} - known
+    return str(new)
+
+
 MAKERS: Mapping[str, Callable[[World], Any]] = {
     "printer_id": lambda world: world.printer().printer.id,
     "print_id": _print,
     "file_id": _file,
     "key_id": _key,
+    "shot_id": _shot,
+    "session_id": _session,
     "code_id": lambda world: world.context.linking.code(world.user, None).id,
 }
