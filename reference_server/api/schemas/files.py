@@ -76,12 +76,12 @@ class NotPrinted(Object):
 
 
 class FileNameChange(Change):
-    filename: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!--0-\[\]-~]$")] = ""
+    filename: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!-,\-0-\[\]-~]$")] = ""
     parent_folder: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
 class FolderChange(Change):
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!--0-\[\]-~]$")] = ""
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!-,\-0-\[\]-~]$")] = ""
     parent_folder: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
