@@ -12,8 +12,9 @@ from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
 from agent_core.features.jpeg import inspect
+from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
-from agent_core.model import HostSettings, LinkState, Temperature
+from agent_core.model import HostSettings, Job, LinkState, Temperature
 from agent_core.ports import PrinterPort
 from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
@@ -178,6 +179,14 @@ class HostBridge:
             profile = str((self._octoprint.profiles.get_current_or_default() or {}).get("id", ""))
             self._facts = report.file_facts(path, origin, metadata, profile)
 
+    def file_on_disk(self, job: Job) -> str | None:
+        if job.path is None or job.origin != "local":
+            return None
+        try:
+            return str(self._octoprint.files.path_on_disk("local", job.path))
+        except self._octoprint.file_errors:
+            return None
+
     def changed(self) -> None:
         # Without content: plugin messages reach every browser that is connected, logged in or not.
         self._octoprint.plugins.send_plugin_message(self._octoprint.identifier, {"type": "changed"})
@@ -199,6 +208,7 @@ class CoreTools:
         self.clock = SystemClock()
         self.database = Database(data_dir)
         self.port: PrinterPort | None = None
+        self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._http = HttpClient(f"{settings.AGENT_NAME}/{version}")
 
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
@@ -219,4 +229,5 @@ class CoreTools:
         self._http.close()
 
     def close(self) -> None:
+        self.layers.stop()
         self.database.close()

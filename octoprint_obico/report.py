@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     FilamentNeed,
     Job,
@@ -112,6 +113,25 @@ def report(reading: Reading) -> PrinterReport:
         flow_factor=reading.overrides.flow_factor,
         fan_speed=reading.overrides.fan_speed,
         message=reading.overrides.message,
+    )
+
+
+def placed(seen: PrinterReport, index: GCodeIndex, position: int) -> PrinterReport:
+    """The report with layer, filament and time left from the file's index; `position`: bytes OctoPrint has read.
+
+    What the slicer itself says of the time left goes before OctoPrint's estimate.
+    """
+    place = index.at(position)
+    progress = replace(seen.progress, filament_used=place.filament)
+    if place.time_left is not None:
+        progress = replace(progress, print_time_left=place.time_left, print_time_left_origin="analysis")
+    return replace(
+        seen,
+        progress=progress,
+        layer=place.layer or None,
+        total_layers=index.layer_count or None,
+        z=seen.z if seen.z is not None else place.z,
+        object_height=seen.object_height if seen.object_height is not None else index.max_z,
     )
 
 

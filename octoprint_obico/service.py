@@ -16,8 +16,10 @@ from typing import Any, Protocol
 from agent_core.config import AgentConfig, CameraConfig, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
+from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
-from agent_core.model import ActivePrint, HostEvent, HostSettings, LinkState, SettingsReported
+from agent_core.gcode.index import GCodeIndex
+from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker
 from octoprint_obico import settings
@@ -50,6 +52,10 @@ class Host(Protocol):
     def facts(self, config: AgentConfig) -> HostSettings: ...
 
     def reading(self) -> Reading: ...
+
+    def file_on_disk(self, job: Job) -> str | None:
+        """Where the job's file lies; None for one that OctoPrint does not keep (on the printer's own card)."""
+        ...
 
     def changed(self) -> None:
         """Tells the settings pages that are open to look again."""
@@ -93,6 +99,9 @@ class Tools(Protocol):
 
     @property
     def data_dir(self) -> str: ...
+
+    @property
+    def layers(self) -> LayerIndexes: ...
 
     def abort(self) -> None:
         """Ends what waits for the network."""
@@ -337,7 +346,7 @@ class Service:
 
     def _start_agent(self, config: AgentConfig) -> None:
         agent = self._tools.build(config, self._on_link_change)
-        translator = Translator(agent.post, self._tools.clock.now)
+        translator = Translator(agent.post, self._tools.clock.now, self._index_of)
         remembered = agent.remembered_print()
         with self._lock:
             if not self._running:
@@ -348,6 +357,10 @@ class Service:
         translator.begin(remembered, self._host.reading(), RESTARTED if first else _WAS_OFF)
         self.tell_facts()
         _log.info("watching for %s", config.server_url)
+
+    def _index_of(self, job: Job) -> GCodeIndex | None:
+        path = self._host.file_on_disk(job)
+        return None if path is None else self._tools.layers.index_of(path)
 
     def _on_link_change(self, _: LinkState) -> None:
         self._host.changed()

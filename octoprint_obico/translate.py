@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
     AlertRaised,
     HostEvent,
+    Job,
     NothingPrints,
     Phase,
     PrintBegan,
@@ -28,7 +30,7 @@ from agent_core.model import (
     PrintPaused,
     PrintResumed,
 )
-from octoprint_obico.report import Reading, filament_used, number, report, text
+from octoprint_obico.report import Reading, filament_used, number, placed, report, text
 
 REPORT_SECONDS = 1.0
 """Least time between two reports of the same phase; OctoPrint tells its state up to twice a second."""
@@ -58,9 +60,16 @@ class Translator:
     for a few lines without I/O, so neither thread waits for more than that.
     """
 
-    def __init__(self, post: Callable[[HostEvent], None], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        post: Callable[[HostEvent], None],
+        now: Callable[[], float],
+        index_of: Callable[[Job], GCodeIndex | None] = lambda _: None,
+    ) -> None:
+        """`index_of`: the index of a job's file, if it is there; called with each report, so it returns at once."""
         self._post = post
         self._now = now
+        self._index_of = index_of
         self._lock = Lock()
         self._print: _Print | None = None
         self._last_ts = 0
@@ -86,7 +95,7 @@ class Translator:
         `lost`: why a remembered print is over, if it is.
         """
         now = self._now()
-        seen = report(reading)
+        seen = self._placed(report(reading))
         name = seen.job.name
         with self._lock:
             if self._print is not None:
@@ -100,7 +109,7 @@ class Translator:
 
     def reading(self, reading: Reading) -> None:
         """OctoPrint's newest data; posted if something changed, once a second at most unless the phase changed."""
-        seen = report(reading)
+        seen = self._placed(report(reading))
         now = self._now()
         with self._lock:
             if seen.phase.active:
@@ -120,6 +129,13 @@ class Translator:
         if handler is not None:
             with self._lock:
                 handler(self, payload, self._now())
+
+    def _placed(self, seen: PrinterReport) -> PrinterReport:
+        """With what the file itself says of the place that is being printed."""
+        if not seen.phase.active or seen.progress.filepos is None:
+            return seen
+        index = self._index_of(seen.job)
+        return seen if index is None else placed(seen, index, seen.progress.filepos)
 
     # --- each with the lock held ---
 

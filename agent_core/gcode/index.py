@@ -9,11 +9,13 @@ expressions, not at lines: half a gigabyte takes well under a minute (`python -m
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 MOST_LAYERS = 100_000
 """A part of 2 m in layers of 0.02 mm; beyond it the file is no print, and the rest counts as one layer."""
@@ -26,6 +28,12 @@ LONGEST_LINE = 64 * 1024
 
 PIECE = 1024 * 1024
 """Bytes read at once."""
+
+
+FORMAT = "gcode index 1"
+"""First words of a stored index; another version is not read but made anew."""
+
+_ARRAYS = (("offsets", "Q"), ("heights", "d"), ("filaments", "d"), ("time_offsets", "Q"), ("times_left", "d"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,32 @@ class GCodeIndex:
             self._filament(layer, position),
             self._time_left(position),
         )
+
+    def to_bytes(self) -> bytes:
+        """For a file on this machine; see from_bytes."""
+        lengths = {name: len(getattr(self, name)) for name, _ in _ARRAYS}
+        head = {"format": FORMAT, "size": self.size, "total_filament": self.total_filament, "lengths": lengths}
+        return json.dumps(head).encode() + b"\n" + b"".join(getattr(self, name).tobytes() for name, _ in _ARRAYS)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> GCodeIndex | None:
+        """None for anything that is not what to_bytes wrote."""
+        head, found, rest = data.partition(b"\n")
+        try:
+            facts = json.loads(head)
+            if not found or facts["format"] != FORMAT:
+                return None
+            arrays: dict[str, array[Any]] = {}
+            for name, kind in _ARRAYS:
+                values: array[Any] = array(kind)
+                end = int(facts["lengths"][name]) * values.itemsize
+                values.frombytes(rest[:end])
+                if len(values) != int(facts["lengths"][name]):
+                    return None
+                arrays[name], rest = values, rest[end:]
+            return cls(size=int(facts["size"]), total_filament=float(facts["total_filament"]), **arrays)
+        except (ValueError, TypeError, KeyError):
+            return None
 
     def _filament(self, layer: int, position: int) -> float:
         """In between, filament runs with the bytes."""

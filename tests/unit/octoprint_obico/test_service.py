@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
+from agent_core.features.layers import LayerIndexes
 from agent_core.model import (
     ActivePrint,
     HostEvent,
     HostSettings,
+    Job,
     LinkState,
     PrintEnded,
     PrinterReported,
@@ -71,6 +74,10 @@ class FakeTools:
     def monotonic(self) -> float:
         return 1000.0
 
+    @property
+    def layers(self) -> LayerIndexes:
+        return LayerIndexes(Path("/nowhere"))
+
     def abort(self) -> None:
         self.answer = Unreachable("given up")
         self.gate.set()
@@ -114,6 +121,9 @@ class FakeHost:
 
     def reading(self) -> Reading:
         return Reading("OPERATIONAL", {})
+
+    def file_on_disk(self, job: Job) -> str | None:
+        return None
 
     def changed(self) -> None:
         with self.saved:

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from agent_core.gcode.index import GCodeIndex, index
 from agent_core.model import (
     ActivePrint,
     AlertRaised,
     HostEvent,
+    Job,
     NothingPrints,
     Phase,
     PrintBegan,
@@ -301,3 +303,27 @@ def test_events_that_say_nothing_of_a_print_are_ignored() -> None:
     for name in ("ZChange", "PrinterStateChanged", "PrintCancelled", "PrintDone", ""):
         desk.event(name)
     assert desk.posted == []
+
+
+def test_layers_filament_and_time_come_from_the_files_index() -> None:
+    gcode = b"".join(
+        b";LAYER_CHANGE\n;Z:%.1f\nM73 P1 R%d\nM83\nG1 X1 E2\n" % (number * 0.2, 10 - number) for number in range(1, 6)
+    )
+    found = index([gcode])
+    posted: list[HostEvent] = []
+    asked: list[str | None] = []
+
+    def index_of(job: Job) -> GCodeIndex:
+        asked.append(job.path)
+        return found
+
+    translator = Translator(posted.append, lambda: 1000.0, index_of)
+    begins = list(found.offsets)
+    translator.reading(reading(data={"progress": {"filepos": begins[2], "completion": 40.0, "printTimeLeft": 5}}))
+    seen = [event for event in posted if isinstance(event, PrinterReported)][-1].report
+    assert (seen.layer, seen.total_layers, seen.z, seen.object_height) == (3, 5, 4.2, 1.0)
+    assert seen.progress.filament_used == pytest.approx(4.0)
+    assert seen.progress.print_time_left == pytest.approx(7 * 60, rel=0.2)
+    assert len(asked) == 1
+    translator.reading(reading("OPERATIONAL"))
+    assert len(asked) == 1, "nothing prints: nothing is read"
