@@ -48,6 +48,7 @@ setup(
             "argon2-cffi>=23.1",
             "av>=14.0",
             "fastapi>=0.110",
+            "orjson>=3.9",
             "pyotp>=2.9",
             "python-multipart>=0.0.18",
             "segno>=1.5",
@@ -55,6 +56,7 @@ setup(
             "starlette>=0.42",
             "tzdata>=2024.1",
             "uvicorn>=0.54",
+            "uvloop>=0.19; platform_machine == 'x86_64' or platform_machine == 'aarch64'",
             "websockets>=12.0",
         ],
         "dev": [

@@ -70,6 +70,8 @@ class Generator:
 
     def __init__(self, workers: Sequence[asyncio.subprocess.Process], watcher: asyncio.subprocess.Process) -> None:
         self._workers, self._watcher = tuple(workers), watcher
+        self.arrived: dict[int, float] = {}
+        """When each printer last got a command (monotonic seconds)."""
 
     async def tell(self, who: Sequence[asyncio.subprocess.Process], **order: Any) -> list[dict[str, Any]]:
         return list(await asyncio.gather(*(_ask(worker, order) for worker in who)))
@@ -87,8 +89,15 @@ class Generator:
         await self.tell([self._watcher], do="probe", value=rate)
 
     async def reports(self) -> list[dict[str, Any]]:
-        """Of each process what has happened since the last reports; the watcher's is the last."""
-        return await self.tell([*self._workers, self._watcher], do="report")
+        """Of each process what has happened since the last reports; the watcher's is the last.
+
+        It is asked first: what it knows to be answered has arrived at an agent that is asked later.
+        """
+        watcher = await self.tell([self._watcher], do="report")
+        agents = await self.tell(self._workers, do="report")
+        for report in agents:
+            self.arrived.update(dict(report["commands"]))
+        return [*agents, *watcher]
 
 
 async def _ask(worker: asyncio.subprocess.Process, order: dict[str, Any]) -> dict[str, Any]:
@@ -137,9 +146,7 @@ async def measure(generator: Generator, server: Server, seconds: float) -> Measu
     elapsed, used = time.monotonic() - begin, proc.cpu_seconds(pid) - cpu
     after = await generator.reports()
     agents, watcher = after[:-1], after[-1]
-    arrived: dict[int, float] = {}
-    for report in agents:
-        arrived.update(dict(report["commands"]))
+    arrived = generator.arrived
     probes = [(printer, begin_at, end_at) for printer, begin_at, end_at, _ in watcher["probes"]]
     reached = [
         (arrived[printer] - began) * 1000 for printer, began, _ in probes if arrived.get(printer, 0.0) >= began

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from reference_server import VERSION
 from reference_server.api import accounts, audit, docs, errors, pages, security, sockets
@@ -68,6 +69,8 @@ from reference_server.store.database import Database, make_engine
 from reference_server.store.migrate import migrate
 
 Clock = Callable[[], float]
+
+AGENT_PATHS = frozenset({"/ws/dev/", "/ws/dev"})
 
 
 def open_database(path: Path) -> Database:
@@ -169,6 +172,18 @@ def make_context(
     )
 
 
+class Application(FastAPI):
+    """Agents go straight to their socket: thousands of them stay there, and all that a request passes on its way would
+    stay with each. None of it concerns them (middleware.py, routing, dependencies)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] in AGENT_PATHS:
+            socket, context = WebSocket(scope, receive, send), self.state.context
+            await context.agent_socket.serve(socket, context.base(socket))
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(
     config: ServerConfig, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random,
     sight: Sight = BLIND,
@@ -196,7 +211,7 @@ def create_app(
         await background.stop()
         database.close()
 
-    app = FastAPI(
+    app = Application(
         title="Reference server",
         version=VERSION,
         lifespan=lifespan,

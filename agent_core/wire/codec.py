@@ -31,7 +31,7 @@ from agent_core.wire.messages import (
 )
 from agent_core.wire.read import Json
 
-__all__ = ["WireError", "decode_agent_frame", "decode_server_frame", "encode"]
+__all__ = ["WireError", "decode_agent_frame", "decode_agent_wire", "decode_server_frame", "encode"]
 
 MAX_TEXT_BYTES = 1024 * 1024
 """A status with settings is 2-3 kB; a file list of a large library a few hundred."""
@@ -97,7 +97,11 @@ def _finite_float(digits: str) -> float:
 
 def decode_agent_frame(frame: str | bytes) -> AgentMessage:
     """What an agent says: the first matching key wins, the rest is ignored (§3.2). Raises WireError."""
-    wire = parse(frame)
+    return decode_agent_wire(parse(frame))
+
+
+def decode_agent_wire(wire: Json) -> AgentMessage:
+    """The same of a frame that was parsed already. Raises WireError."""
     if (janus := read.text(wire.get("janus"))) is not None:
         return Janus(janus)
     for key, kind in _AGENT_MAPS.items():

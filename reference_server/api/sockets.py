@@ -1,4 +1,4 @@
-"""WebSocket routes: who may sit where (wire-protocol.md §3, §7)."""
+"""Web clients' WebSocket routes: who may sit where (wire-protocol.md §7). Agents do not come here: app.Application."""
 
 from __future__ import annotations
 
@@ -16,12 +16,6 @@ from reference_server.services.model import Scope
 
 router = APIRouter()
 log = logging.getLogger(__name__)
-
-
-@router.websocket("/ws/dev/")
-async def agent(socket: WebSocket) -> None:
-    context = context_of(socket)
-    await context.agent_socket.serve(socket, context.base(socket))
 
 
 @router.websocket("/ws/web/")

@@ -43,7 +43,7 @@ from reference_server.services.errors import StoreFailed
 from reference_server.services.live import LiveDetection, LivePrinter, Picture
 from reference_server.services.secrets import RandomBytes, token
 from reference_server.services.timelapse.model import Orientation
-from reference_server.services.watching import is_printing, should_watch
+from reference_server.services.watching import should_watch
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Pipeline:
         printer_id = live.record.printer.id
         if self._detector is None or printer_id in self._waiting:
             return
-        if not should_watch(live.record) or not is_printing(live.status):
+        if not should_watch(live.record) or not live.is_printing:
             return
         if self._watch.is_due(self._judged.get(printer_id), picture.at):
             self._enqueue(printer_id)
@@ -160,7 +160,7 @@ class Pipeline:
     async def _judge(self, detector: Detector, printer_id: int, stop: asyncio.Event) -> None:
         live = self._hub.live.get(printer_id)
         picture = live.primary_picture if live is not None else None
-        if live is None or picture is None or not is_printing(live.status):
+        if live is None or picture is None or not live.is_printing:
             return
         task = await run_in_threadpool(self._watch.begin, printer_id, picture.at)
         if task is None:

@@ -23,7 +23,6 @@ from reference_server.services.errors import StoreFailed, Throttled
 from reference_server.services.live import LivePrinter
 from reference_server.services.model import Json
 from reference_server.services.throttle import Throttle
-from reference_server.services.watching import is_printing
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ class AlertWatch:
 
     def _look_at_camera(self, live: LivePrinter) -> None:
         printer_id, job, picture = live.record.printer.id, live.record.current_print, live.primary_picture
-        if job is None or picture is None or not is_printing(live.status):
+        if job is None or picture is None or not live.is_printing:
             return
         now = self._now()
         silent = (now - max(picture.at, live.online_since or now)).total_seconds() >= CAMERA_SILENCE

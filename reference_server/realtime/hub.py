@@ -63,7 +63,8 @@ class Hub:
         del self._agents[peer.printer_id]
         live = self.live.get(peer.printer_id)
         if live is not None:
-            live.agent_connected, live.online_since, live.status = False, None, None
+            live.agent_connected, live.online_since = False, None
+            live.forget_status()
             live.commands.give_up_all()
             self.publish(peer.printer_id)
         return True
@@ -135,6 +136,8 @@ class Hub:
         if live is None:
             return
         self._tell_remote_status(live)
+        if not self.is_viewed(live):
+            return
         frames: dict[str, str] = {}
         now = self._clock()
         for peer in self.watchers(live):
@@ -189,7 +192,7 @@ class Hub:
     def _expire(self, printer_id: int) -> None:
         self._expiries.pop(printer_id, None)
         live = self.live.get(printer_id)
-        if live is None or live.status is None:
+        if live is None or live.packed is None:
             return
         now = self._clock()
         if live.expire_status(now):
@@ -207,12 +210,13 @@ class Hub:
         if peer is None:
             return
         viewing, watch = self.is_viewed(live), should_watch(live.record)
+        if viewing == peer.told_viewing and watch == peer.told_should_watch:
+            return
         news = RemoteStatus(
             viewing if viewing != peer.told_viewing else None, watch if watch != peer.told_should_watch else None
         )
-        if news.viewing is not None or news.should_watch is not None:
-            peer.told_viewing, peer.told_should_watch = viewing, watch
-            peer.outbox.put(encode_json(news.to_wire()))
+        peer.told_viewing, peer.told_should_watch = viewing, watch
+        peer.outbox.put(encode_json(news.to_wire()))
 
     def close(self) -> None:
         """The server stops: everyone is told to come back later (1012)."""

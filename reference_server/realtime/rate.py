@@ -17,6 +17,10 @@ class RateGuard:
         self._burst, self._rate = float(burst), rate
         self._left, self._at = float(burst), 0.0
 
+    def is_spent(self, clock: float) -> bool:
+        """True if another message would have to wait."""
+        return self._left + (clock - self._at if self._at else 0.0) * self._rate < 1
+
     def take(self, clock: float) -> float:
         """Take one message at `clock` (monotonic seconds); the seconds to wait before the next is read."""
         if self._at:

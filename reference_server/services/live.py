@@ -11,6 +11,8 @@ from datetime import datetime
 
 from reference_server.services.commands import CommandLog
 from reference_server.services.model import Json, PrinterRecord
+from reference_server.services.packed import pack, unpack
+from reference_server.services.watching import is_printing
 
 STATUS_LIFE = 120.0
 """Seconds that a status counts as news (wire-protocol.md §3.3)."""
@@ -60,8 +62,10 @@ class Timelapse:
 @dataclass(slots=True)
 class LivePrinter:
     record: PrinterRecord
-    status: Json | None = None
+    packed: bytes | None = None  # the status, as text: thousands of trees would cost memory and garbage collections
+    status_ts: float = 0.0  # its `_ts`
     status_at: float = 0.0  # monotonic seconds
+    is_printing: bool = False  # by its flags
     last_seen_at: datetime | None = None
     agent_connected: bool = False
     online_since: datetime | None = None  # when the present connection of its agent began
@@ -70,6 +74,16 @@ class LivePrinter:
     last_detection: LiveDetection | None = None
     timelapse: Timelapse | None = None  # of the print whose video was built last, or is being built
     recalled: bool = False  # whether what was known of detection before a restart was looked up
+    # What its agent last said of its print that changed nothing stored, and the record as it was then (realtime).
+    fruitless: tuple[PrinterRecord, object] | None = None
+
+    @property
+    def status(self) -> Json | None:
+        """The newest status; a tree of its own at each call."""
+        return unpack(self.packed) if self.packed is not None else None
+
+    def forget_status(self) -> None:
+        self.packed, self.is_printing = None, False
 
     def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
         """Note what the agent says; True if clients see a difference.
@@ -80,21 +94,23 @@ class LivePrinter:
         if status is None:
             if may_be_old:
                 return False
-            changed, self.status = self.status is not None, None
+            changed = self.packed is not None
+            self.forget_status()
             return changed
         ts = status.get("_ts")
         if not ts:
             return False
-        if may_be_old and self.status is not None and _number(ts) < _number(self.status.get("_ts")):
+        if may_be_old and self.packed is not None and _number(ts) < self.status_ts:
             return False
-        self.status, self.status_at = status, clock
+        self.packed, self.status_ts, self.status_at = pack(status), _number(ts), clock
+        self.is_printing = is_printing(status)
         return True
 
     def expire_status(self, clock: float) -> bool:
         """Forget a status that is no news any more; True if it was forgotten just now."""
-        if self.status is None or clock - self.status_at < STATUS_LIFE:
+        if self.packed is None or clock - self.status_at < STATUS_LIFE:
             return False
-        self.status = None
+        self.forget_status()
         return True
 
     @property

@@ -181,6 +181,7 @@ class Printers(Protocol):
     def by_token(self, auth_token: str) -> Printer | None:
         """Neither archived nor deleted."""
 
+    def by_tokens(self, auth_tokens: Sequence[str]) -> Sequence[Printer]: ...
     def of_user(self, user_id: int) -> Sequence[Printer]:
         """Archived ones too, by id."""
 
@@ -190,6 +191,8 @@ class Printers(Protocol):
     def add(self, printer: Printer) -> Printer: ...
     def save(self, printer: Printer) -> None: ...
     def record(self, printer: Printer) -> PrinterRecord: ...
+    def records(self, printers: Sequence[Printer]) -> Sequence[PrinterRecord]:
+        """Of many at once, in few questions."""
 
 
 class Prints(Protocol):

@@ -48,13 +48,13 @@ class Printers:
     def all(self, user: User, *, archived: bool) -> Sequence[PrinterRecord]:
         with self._store.read() as tx:
             found = tx.printers.of_user(user.id)
-            return [tx.printers.record(printer) for printer in found if archived or printer.archived_at is None]
+            return tx.printers.records([printer for printer in found if archived or printer.archived_at is None])
 
     def all_of(self, user_id: int) -> Sequence[PrinterRecord]:
         """What a page shows: without the archived ones."""
         with self._store.read() as tx:
             found = tx.printers.of_user(user_id)
-            return [tx.printers.record(printer) for printer in found if printer.archived_at is None]
+            return tx.printers.records([printer for printer in found if printer.archived_at is None])
 
     def get(self, user: User, printer_id: int) -> PrinterRecord:
         with self._store.read() as tx:
@@ -70,6 +70,12 @@ class Printers:
         with self._store.read() as tx:
             printer = tx.printers.by_token(auth_token)
             return tx.printers.record(printer) if printer else None
+
+    def by_tokens(self, auth_tokens: Sequence[str]) -> dict[str, PrinterRecord]:
+        """The same for many: of those tokens that are good."""
+        with self._store.read() as tx:
+            records = tx.printers.records(tx.printers.by_tokens(auth_tokens))
+            return {record.printer.auth_token: record for record in records}
 
     def create(self, user: User, name: object) -> PrinterRecord:
         name = checked_name(name)

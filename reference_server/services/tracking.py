@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from agent_core.wire.messages import StatusMessage
+from agent_core.wire import read
+from agent_core.wire.messages import NOT_PRINTING, StatusMessage
 from reference_server.services import event_text
 from reference_server.services.clock import Now
 from reference_server.services.followers import Follower, PrintChange
@@ -20,10 +21,28 @@ from reference_server.services.prints import EventDraft, Observation, Outcome, i
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """The printer afterwards, and the events that were written."""
+    """The printer afterwards, the events that were written, and whether anything was."""
 
     record: PrinterRecord
     events: tuple[PrinterEvent, ...]
+    changed: bool = True
+
+
+def _goes_on(current: Print | None, message: StatusMessage) -> bool:
+    """A plain status of the print that is known, or of none: seen without reading all of it."""
+    ts = message.current_print_ts
+    if ts is None or current is None:
+        return ts is None or ts == NOT_PRINTING
+    if ts != current.ext_id:
+        return False
+    file_id, _ = said_file(message)
+    return file_id is None or file_id == current.g_code_file_id
+
+
+def said_file(message: StatusMessage) -> tuple[int | None, str | None]:
+    """The id and the name of the file that a status tells."""
+    file = read.mapping((read.mapping((message.status or {}).get("job")) or {}).get("file")) or {}
+    return read.integer(file.get("obico_g_code_file_id")), read.text(file.get("name"))
 
 
 class Tracking:
@@ -35,6 +54,8 @@ class Tracking:
     @staticmethod
     def needs_store(record: PrinterRecord, message: StatusMessage) -> bool:
         """False: the message changes nothing that is stored, as nearly all do."""
+        if message.event is None and _goes_on(record.current_print, message):
+            return False
         seen = Observation.of(message)
         if seen.event_id is not None and seen.event is not None:
             return True
@@ -77,7 +98,7 @@ class Tracking:
             else:
                 stored[job] = tx.prints.add(job)
         current = stored.get(outcome.current, outcome.current) if outcome.current else None
-        current_id = current.id if current else None
+        current_id, was_current_id = current.id if current else None, printer.current_print_id
         if current_id != printer.current_print_id:
             printer = replace(printer, current_print_id=current_id)
             tx.printers.save(printer)
@@ -90,7 +111,8 @@ class Tracking:
             change = PrintChange(printer, tuple(prints.values()), events, outcome.corrected)
             for follower in self._followers:
                 follower.follow(tx, change)
-        return Tracked(tx.printers.record(printer), events)
+        changed = bool(outcome.saved or events or outcome.corrected is not None or current_id != was_current_id)
+        return Tracked(tx.printers.record(printer), events, changed)
 
     def _note(
         self, tx: Transaction, printer: Printer, draft: EventDraft, stored: dict[Print, Print]

@@ -12,6 +12,9 @@ from reference_server.services.model import Print, Printer, PrinterRecord, Verif
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import PrinterRow, PrintRow, UserRow, VerificationCodeRow
 
+MOST_VALUES = 500
+"""In one question; SQLite takes 999 or more."""
+
 
 class SqlPrinters:
     def __init__(self, session: Session, sequence: int) -> None:
@@ -28,6 +31,12 @@ class SqlPrinters:
         )
         row = self._session.scalars(query).first()
         return to_entity(row, Printer) if row else None
+
+    def by_tokens(self, auth_tokens: Sequence[str]) -> Sequence[Printer]:
+        query = select(PrinterRow).where(
+            PrinterRow.auth_token.in_(auth_tokens), PrinterRow.deleted_at.is_(None), PrinterRow.archived_at.is_(None)
+        )
+        return [to_entity(row, Printer) for row in self._session.scalars(query)]
 
     def of_user(self, user_id: int) -> Sequence[Printer]:
         query = select(PrinterRow).where(PrinterRow.user_id == user_id, PrinterRow.deleted_at.is_(None))
@@ -60,6 +69,19 @@ class SqlPrinters:
             dh_balance=owner.dh_balance if owner else None,
             sequence=self._sequence,
         )
+
+    def records(self, printers: Sequence[Printer]) -> Sequence[PrinterRecord]:
+        ids = [printer.current_print_id for printer in printers if printer.current_print_id]
+        # Held until the end: the session itself forgets rows that nobody holds, and `record` would ask one by one.
+        jobs = [
+            row
+            for begin in range(0, len(ids), MOST_VALUES)
+            for row in self._session.scalars(select(PrintRow).where(PrintRow.id.in_(ids[begin : begin + MOST_VALUES])))
+        ]
+        owners = {number: self._session.get(UserRow, number) for number in {printer.user_id for printer in printers}}
+        found = [self.record(printer) for printer in printers]
+        del jobs, owners
+        return found
 
 
 class SqlCodes:
