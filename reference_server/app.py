@@ -18,12 +18,12 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from reference_server import VERSION
-from reference_server.api import accounts, audit, docs, errors, pages, security, sockets
+from reference_server.api import accounts, audit, docs, errors, oauth, pages, security, sockets
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
-from reference_server.api.obico import actions, detection, others, printers, prints
+from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing
 from reference_server.api.obico import files as library
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
@@ -53,15 +53,18 @@ from reference_server.services.audit import Audit
 from reference_server.services.clock import Now, utc_now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
+from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters, Timelapse
 from reference_server.services.notices import NoticeWriter
+from reference_server.services.oauth import OAuth
 from reference_server.services.passwords import Passwords
 from reference_server.services.printers import Printers
 from reference_server.services.second_factor import SecondFactors
 from reference_server.services.secrets import RandomBytes, system_random
+from reference_server.services.sharing import Sharing
 from reference_server.services.throttle import Throttle
 from reference_server.services.timelapse.jobs import TimelapseFollower, VideoJobs
 from reference_server.services.tracking import Tracking
@@ -110,8 +113,12 @@ def make_context(
     def render(live: LivePrinter, base: str) -> str:
         return dump(Views(signer, base, now().timestamp()).printer(live.record, live))
 
-    hub = Hub(LivePrinters(), render, clock)
+    def render_shared(live: LivePrinter, base: str) -> str:
+        return dump(Views(signer, base, now().timestamp()).shared_printer(live.record, live))
+
+    hub = Hub(LivePrinters(), render, clock, render_shared)
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
+    accounts_service = make_accounts(database, now, clock, random)
     calls = PassthruDesk(hub, lambda: random(8).hex())
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
@@ -135,7 +142,7 @@ def make_context(
         clock=clock,
         random=random,
         check_store=database.check,
-        accounts=make_accounts(database, now, clock, random),
+        accounts=accounts_service,
         audit=Audit(database, now),
         printers=printer_service,
         linking=Linking(
@@ -143,6 +150,9 @@ def make_context(
         ),
         history=History(database, now),
         library=GCodeLibrary(database, now, media.remove),
+        sharing=Sharing(database, now, random),
+        discovery=Discovery(clock, random, wrong_claims=Throttle(30, 600, clock)),
+        oauth=OAuth(database, accounts_service, now),
         reports=AgentReports(database, now, followers, images),
         hub=hub,
         desk=desk,
@@ -168,6 +178,7 @@ def make_context(
         signer=signer,
         csrf_key=_derived(key, "csrf"),
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
+        announce_throttle=Throttle(20_000, 3600, clock),  # the same; an unlinked agent asks every 2 s
         picture_throttle=Throttle(limit, 60, clock) if limit else None,
     )
 
@@ -223,8 +234,8 @@ def create_app(
     app.state.context = context
     routers = (
         accounts, security, audit,
-        printer, pictures, events, files, linking, printers, actions, prints, detection, library, others, sockets,
-        pages, docs,
+        printer, pictures, events, files, linking, printers, actions, prints, detection, library, sharing,
+        discovery, others, oauth, sockets, pages, docs,
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)

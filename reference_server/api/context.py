@@ -28,11 +28,14 @@ from reference_server.services.audit import Audit
 from reference_server.services.clock import Now
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
+from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
+from reference_server.services.oauth import OAuth
 from reference_server.services.printers import Printers
 from reference_server.services.secrets import RandomBytes
+from reference_server.services.sharing import Sharing
 from reference_server.services.throttle import Throttle
 from reference_server.services.timelapse.jobs import VideoJobs
 
@@ -50,6 +53,9 @@ class Context:
     linking: Linking
     history: History
     library: GCodeLibrary
+    sharing: Sharing
+    discovery: Discovery
+    oauth: OAuth
     reports: AgentReports
     hub: Hub
     desk: CommandDesk
@@ -69,6 +75,7 @@ class Context:
     signer: MediaSigner
     csrf_key: bytes
     anonymous_throttle: Throttle
+    announce_throttle: Throttle
     picture_throttle: Throttle | None
 
     def base(self, connection: HTTPConnection) -> str:

@@ -36,7 +36,7 @@ _HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 
-_SECRET_PATH = re.compile(r"^(/ws/token/[a-z]+/|/setup/)[^/]+")
+_SECRET_PATH = re.compile(r"^(/ws/(?:share_)?token/[a-z]+/|/setup/)[^/]+")
 
 
 def logged_path(path: str) -> str:

@@ -16,6 +16,8 @@ SCOPES: tuple[tuple[tuple[str, ...], Pattern[str], Scope], ...] = (
     # Methods (none: every one), path, scope.
     ((), re.compile(r"/api/v1/auth/logout/"), Scope.READ),
     ((), re.compile(r"/api/v1/(?:auth|api_keys|audit|onetimeverificationcodes|one_time_passcodes)/.*"), Scope.ADMIN),
+    (("POST",), re.compile(r"/api/v1/printer_discovery/"), Scope.ADMIN),
+    (("POST", "DELETE"), re.compile(r"/api/v1/oauth/.*"), Scope.ADMIN),
     (("POST",), re.compile(r"/api/v1/printers/"), Scope.ADMIN),  # its answer shows the printer's token
     (("POST",), re.compile(r"/api/v1/printers/\d+/(?:un)?archive/"), Scope.WRITE),
     (("POST",), re.compile(r"/api/v1/printers/\d+/\w+/"), Scope.CONTROL),

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from reference_server.api.auth import Id, check_origin, identify
 from reference_server.api.context import Context, context_of
 from reference_server.api.obico.printers import look
-from reference_server.realtime.web_socket import Seat, printer_credential
+from reference_server.realtime.web_socket import Seat, printer_credential, share_credential
 from reference_server.services.errors import Forbidden, ServiceError
 from reference_server.services.model import Scope
 
@@ -82,4 +82,24 @@ async def viewer_by_token(socket: WebSocket, auth_token: str) -> None:
             return await run_in_threadpool(context.printers.by_token, auth_token[:100]) is not None
 
         seat = Seat(record.printer.user_id, record.printer.id, (live,), context.base(socket), credential, is_valid)
+    await context.web_socket.serve(socket, seat)
+
+
+@router.websocket("/ws/share_token/web/{share_token}/")
+async def viewer_by_share(socket: WebSocket, share_token: str) -> None:
+    """Whoever was given the link to a shared printer: name, picture and how it is turned, nothing else (§7)."""
+    context = context_of(socket)
+    found = await run_in_threadpool(context.sharing.by_token, share_token[:100])
+    seat = None
+    if found is not None:
+        share, record = found
+        live = await look(context, record)
+
+        async def is_valid() -> bool:
+            return await run_in_threadpool(context.sharing.by_token, share_token[:100]) is not None
+
+        seat = Seat(
+            share.user_id, share.printer_id, (live,), context.base(socket), share_credential(share.id), is_valid,
+            may_control=False, shared=True,
+        )  # fmt: skip
     await context.web_socket.serve(socket, seat)

@@ -29,9 +29,12 @@ CAPABILITIES = frozenset({Capability.EVENT_ACK, Capability.COMMAND_ACK})
 
 
 class Hub:
-    def __init__(self, live: LivePrinters, render: Render, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, live: LivePrinters, render: Render, clock: Callable[[], float], render_shared: Render | None = None
+    ) -> None:
+        """`render_shared`: what a share shows; None: the same."""
         self.live = live
-        self._render, self._clock = render, clock
+        self._render, self._render_shared, self._clock = render, render_shared or render, clock
         self._agents: dict[int, AgentPeer] = {}
         self._viewers: dict[int, set[WebPeer]] = {}  # by printer
         self._overviews: dict[int, set[WebPeer]] = {}  # by user
@@ -113,7 +116,10 @@ class Hub:
 
     def show(self, peer: WebPeer, live: LivePrinter) -> None:
         peer.sent_at = self._clock()
-        peer.outbox.put_state(live.record.printer.id, self._render(live, peer.base))
+        peer.outbox.put_state(live.record.printer.id, self._frame(peer, live))
+
+    def _frame(self, peer: WebPeer, live: LivePrinter) -> str:
+        return (self._render_shared if peer.shared else self._render)(live, peer.base)
 
     def is_viewed(self, live: LivePrinter) -> bool:
         printer = live.record.printer
@@ -138,20 +144,21 @@ class Hub:
         self._tell_remote_status(live)
         if not self.is_viewed(live):
             return
-        frames: dict[str, str] = {}
+        frames: dict[tuple[str, bool], str] = {}
         now = self._clock()
         for peer in self.watchers(live):
-            if peer.base not in frames:
-                frames[peer.base] = self._render(live, peer.base)
+            kind = (peer.base, peer.shared)
+            if kind not in frames:
+                frames[kind] = self._frame(peer, live)
             peer.sent_at = now
-            peer.outbox.put_state(printer_id, frames[peer.base])
+            peer.outbox.put_state(printer_id, frames[kind])
 
     def relay(self, printer_id: int, passthru: Any) -> None:
         """A passthru frame of an agent, for everyone who looks at its printer."""
         live = self.live.get(printer_id)
         if live is None:
             return
-        watchers = self.watchers(live)
+        watchers = [peer for peer in self.watchers(live) if not peer.shared]
         if not watchers:
             return
         single = json.dumps({"passthru": passthru, "type": "web.message"})

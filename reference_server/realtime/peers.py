@@ -52,6 +52,7 @@ class WebPeer:
     base: str
     credential: str = ""
     may_control: bool = True
+    shared: bool = False
     outbox: WebOutbox = field(default_factory=WebOutbox)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     sent_at: float = 0.0  # monotonic seconds of the last state put into the outbox

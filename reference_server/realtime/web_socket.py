@@ -29,7 +29,8 @@ class Seat:
     """Who connects, and what he looks at (`printer_id` None: all of `printers`).
 
     `credential`: names what he came in with, for Hub.revoke: the hash of a session or a key, or `printer <id>` for that
-    printer's token. `is_valid`: asks once more whether it is good. `may_control`: whether it may call the agent.
+    printer's token. `is_valid`: asks once more whether it is good. `may_control`: whether it may call the agent;
+    `shared`: it sees what a share shows, and says nothing (§7).
     """
 
     user_id: int
@@ -39,10 +40,15 @@ class Seat:
     credential: str
     is_valid: Callable[[], Awaitable[bool]]
     may_control: bool = True
+    shared: bool = False
 
 
 def printer_credential(printer_id: int) -> str:
     return f"printer {printer_id}"
+
+
+def share_credential(share_id: int) -> str:
+    return f"share {share_id}"
 
 
 class WebClientSocket:
@@ -54,7 +60,7 @@ class WebClientSocket:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential, seat.may_control)
+        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential, seat.may_control, seat.shared)
         self._hub.attach_web(peer, seat.printers)
         try:
             # From here on Hub.revoke finds it; what was revoked between the first question and now is seen here.
@@ -92,6 +98,8 @@ class WebClientSocket:
         except WireError:
             return
         call = read.mapping(wire.get("passthru"))
+        if call is not None and peer.shared:
+            return
         if call is not None and peer.printer_id is not None:
             if not peer.may_control:
                 _answer(peer, call, "This API key lacks the scope control.")

@@ -61,6 +61,13 @@ class Linking:
                 raise NotFound
             return code, self._printer_of(tx, code)
 
+    def check_code(self, user: User, digits: str) -> None:
+        """Raises NotFound: it is not the user's, used or expired."""
+        with self._store.read() as tx:
+            code = tx.codes.by_code(digits, self._now())
+        if code is None or code.user_id != user.id:
+            raise NotFound("This linking code is not valid (any more).")
+
     def _printer_of(self, tx: Transaction, code: VerificationCode) -> PrinterRecord | None:
         printer = tx.printers.get(code.printer_id) if code.printer_id else None
         return tx.printers.record(printer) if printer else None

@@ -12,7 +12,6 @@ from reference_server.api.bodies import json_object
 from reference_server.api.context import caller_address
 from reference_server.api.responses import Json
 from reference_server.realtime.web_socket import printer_credential
-from reference_server.services.errors import Invalid
 from reference_server.services.throttle import address_key
 
 router = APIRouter(prefix="/api/v1/octo", tags=["agent"])
@@ -60,10 +59,17 @@ async def announce(context: Services, user_id: int) -> None:
 
 @router.post("/unlinked/")
 async def unlinked(request: Request, context: Services) -> Response:
-    """An agent that waits to be linked announces itself. Nothing is waiting for it yet: discovery comes later."""
-    context.anonymous_throttle.take(address_key(caller_address(request)))
+    """An agent that waits to be linked announces itself (§2.2); with a `one_time_passcode`, also an empty one, it takes
+    part in §2.3."""
+    address = caller_address(request)
+    context.announce_throttle.take(address_key(address))
     body = await json_object(request)
-    missing = [name for name in ("host_or_ip", "device_id") if not isinstance(body.get(name), str) or not body[name]]
-    if missing:
-        raise Invalid(f"{', '.join(missing)}: needed", {name: ["This field is required."] for name in missing})
-    return Json({"messages": []})
+    answer: dict[str, object] = {"messages": context.discovery.announce(address, body)}
+    if isinstance(body.get("one_time_passcode"), str):
+        passcode, code = context.discovery.passcode(body["one_time_passcode"][:100])
+        answer |= {
+            "one_time_passcode": passcode,
+            "one_time_passlink": f"{context.base(request)}/?one_time_passcode={passcode}",
+            "verification_code": code,
+        }
+    return Json(answer)

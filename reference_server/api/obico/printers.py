@@ -14,7 +14,7 @@ from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
 from reference_server.api.obico.parameters import Blank, Compat
 from reference_server.api.responses import Json, empty
-from reference_server.realtime.web_socket import printer_credential
+from reference_server.realtime.web_socket import printer_credential, share_credential
 from reference_server.services.model import PrinterRecord, Scope
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
@@ -113,5 +113,7 @@ async def archive_printer(printer_id: Id, request: Request, context: Services, c
     if archived:
         context.hub.drop_agent(printer_id, "the printer was archived")
         context.hub.revoke(printer_credential(printer_id), "the printer was archived")
+        for share in await run_in_threadpool(context.sharing.of, caller.user, printer_id):
+            context.hub.revoke(share_credential(share.id), "the printer was archived")
     await announce(context, caller.user.id)
     return empty(204)

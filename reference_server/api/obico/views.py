@@ -122,6 +122,16 @@ class Views:
             "trouble": detection.trouble,
         }
 
+    def shared_printer(self, record: PrinterRecord, live: LivePrinter) -> dict[str, Any]:
+        """What whoever has the link to a shared printer may see (wire-protocol.md §7)."""
+        primary, settings = live.primary_picture, agent_settings.shown(record.printer)
+        kept = [key for key in settings if key.startswith("webcam") or key == "ratio169"]
+        return {
+            "name": record.printer.name,
+            "pic": self._pic(primary) if primary is not None else None,
+            "settings": {key: settings[key] for key in kept},
+        }
+
     def _pic(self, picture: Picture) -> dict[str, Any]:
         version = int(picture.at.timestamp() * 1000)
         return {

@@ -84,12 +84,17 @@ class FileChange(Said):
 class Announcement(Said):
     """An agent without a token."""
 
-    device_id: Annotated[str, Field(min_length=1)]
+    device_id: Annotated[str, Field(min_length=1, max_length=64)]
     host_or_ip: Annotated[str, Field(min_length=1)]
 
 
 class Messages(Said):
+    """The last three only for who sends a `one_time_passcode`."""
+
     messages: list[dict[str, Any]]
+    one_time_passcode: str = ""
+    one_time_passlink: str = ""
+    verification_code: str = ""
 
 
 class Result(Object):

@@ -28,12 +28,13 @@ from reference_server.api.schemas import (
     printers,
     prints,
     security,
+    sharing,
 )
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, security, printers, prints, detection, files, others, agent)
+TABLES = (accounts, security, printers, prints, detection, files, others, agent, sharing)
 """A new router's table is added here."""
 
 ABOUT = """\

@@ -65,6 +65,10 @@ export const setUp = (token, name, password) => post("/api/v1/auth/setup/", { to
 export const logIn = (name, password, code) => post("/api/v1/auth/login/", { name, password, code });
 export const logOut = () => post("/api/v1/auth/logout/");
 
+/** asked: {response_type, client_id, redirect_uri, state}, as in the address of /o/authorize. */
+export const oauthRequest = (asked) => get(`/api/v1/oauth/request/?${new URLSearchParams(asked)}`);
+export const oauthGrant = (asked) => post("/api/v1/oauth/grant/", asked);
+
 export const printers = () => get("/api/v1/printers/");
 export const changePrinter = (id, fields) => call("PATCH", `/api/v1/printers/${id}/`, fields);
 export const deletePrinter = (id) => call("DELETE", `/api/v1/printers/${id}/`);

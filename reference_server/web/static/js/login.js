@@ -7,6 +7,13 @@ const trouble = document.getElementById("trouble");
 const codeField = document.getElementById("code-field");
 const submit = form.querySelector("button[type=submit]");
 
+/** Where to go afterwards: a page of this server (`?next=/…`), else the start. */
+function next() {
+  const wanted = new URLSearchParams(location.search).get("next") ?? "/";
+  const address = new URL(wanted, location.origin);
+  return wanted.startsWith("/") && address.origin === location.origin ? address.pathname + address.search : "/";
+}
+
 function complain(words) {
   setText(trouble, words);
   show(trouble, words !== "");
@@ -15,7 +22,7 @@ function complain(words) {
 try {
   const state = await authState();
   if (state.setup_needed) location.replace("/setup");
-  else if (state.logged_in) location.replace("/");
+  else if (state.logged_in) location.replace(next());
 } catch (error) {
   complain(error.message);
 }
@@ -40,7 +47,7 @@ form.addEventListener("submit", async (event) => {
     if (answer.second_factor) {
       show(codeField, true);
       code.focus();
-    } else location.replace("/");
+    } else location.replace(next());
   } catch (error) {
     complain(error.message);
     // Once the code was asked for, name and password are right.
