@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from reference_server import VERSION
-from reference_server.cli import keep, users
+from reference_server.cli import doctor, imports, keep, users
 from reference_server.cli import run as running
 from reference_server.cli.common import Call, Problem, add_command
 from reference_server.cli.run import MOST_FRAME as MOST_FRAME
@@ -49,6 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
     add_command(commands, "run", "run the server (the default)", running.EXAMPLES, running.run, [every])
     _add_users(commands, [few])
     _add_keep(commands, [few])
+    foreign = add_command(
+        commands, "import-obico", "take users, printers and prints from a public Obico server's database",
+        imports.EXAMPLES, imports.import_obico, [few],
+    )  # fmt: skip
+    foreign.add_argument("file", help="that server's db.sqlite3")
+    foreign.add_argument("--dry-run", action="store_true", default=False, help="only say what would be taken")
+    add_command(commands, "doctor", "look whether everything is in order", doctor.EXAMPLES, doctor.doctor, [every])
     return parser
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import threading
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST, LONGEST = 8, 1024
+
+_DJANGO = "pbkdf2_sha256$"
+MOST_ROUNDS = 5_000_000
+"""Of such a hash; Django is at 1,200,000."""
 
 
 class Passwords:
@@ -25,6 +33,8 @@ class Passwords:
 
     def matches(self, password: str, password_hash: str | None) -> bool:
         """False for a wrong password, and (after the same work) for a hash of None."""
+        if password_hash is not None and password_hash.startswith(_DJANGO):
+            return _matches_django(password, password_hash)
         with self._one_at_a_time:
             try:
                 found = self._hasher.verify(
@@ -35,4 +45,30 @@ class Passwords:
         return found and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        return self._hasher.check_needs_rehash(password_hash)
+        """True for one of other costs or another kind: a new one is due."""
+        return password_hash.startswith(_DJANGO) or self._hasher.check_needs_rehash(password_hash)
+
+
+def is_known_hash(password_hash: str) -> bool:
+    return password_hash.startswith(("$argon2id$", "$argon2i$", "$argon2d$")) or _django_parts(password_hash) is not None
+
+
+def _django_parts(password_hash: str) -> tuple[int, str, bytes] | None:
+    """Rounds, salt and digest of `pbkdf2_sha256$<rounds>$<salt>$<base64>`, as an imported user has it until he logs in."""
+    parts = password_hash.split("$")
+    if len(parts) != 4 or f"{parts[0]}$" != _DJANGO or not (parts[1].isascii() and parts[1].isdigit()):
+        return None
+    try:
+        digest = base64.b64decode(parts[3], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return (int(parts[1]), parts[2], digest) if 0 < int(parts[1]) <= MOST_ROUNDS else None
+
+
+def _matches_django(password: str, password_hash: str) -> bool:
+    parts = _django_parts(password_hash)
+    if parts is None:
+        return False
+    rounds, salt, digest = parts
+    text = password[: LONGEST + 1].encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(hashlib.pbkdf2_hmac("sha256", text, salt.encode(), rounds), digest)
