@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import smtplib
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -126,7 +125,8 @@ def _port(config: ServerConfig) -> Iterator[Finding]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
-        yield Finding("BAD", "port", f"{where} cannot be listened on ({error.strerror or error}): choose another --port")
+        why = error.strerror or error
+        yield Finding("BAD", "port", f"{where} cannot be listened on ({why}): choose another --port")
     else:
         yield Finding("ok", "port", f"{where} is free; the server does not run")
 
@@ -187,18 +187,16 @@ def _clock(config: ServerConfig) -> Iterator[Finding]:
         yield Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _smtp(config: ServerConfig) -> Iterator[Finding]:
-    host = getattr(config, "smtp_host", None)
-    if not host:
-        yield Finding("note", "e-mail", "no mail server is set: messages by e-mail are not sent")
-        return
-    port = int(getattr(config, "smtp_port", 25))
+def _channels(config: ServerConfig) -> Iterator[Finding]:
+    """What failed lately; a channel itself is tried by its own test call, for it may cost money or wake somebody."""
     try:
-        with smtplib.SMTP(host, port, timeout=10) as link:
-            code, _ = link.ehlo()
-        yield Finding("ok" if code == 250 else "BAD", "e-mail", f"{host}:{port} answers {code}")
-    except (OSError, smtplib.SMTPException) as error:
-        yield Finding("BAD", "e-mail", f"{host}:{port} does not answer ({error}): look at the mail settings")
+        with closing(sqlite3.connect(f"file:{config.database}?mode=ro", uri=True, timeout=10)) as database:
+            query = "SELECT name, disabled_reason FROM alert_channels WHERE enabled AND failing_since IS NOT NULL"
+            failed = database.execute(query).fetchall()
+    except sqlite3.Error:
+        return  # no database yet, or said already
+    for name, error in failed[:10]:
+        yield Finding("BAD", "alerts", f"{name} takes no messages ({error or 'see its deliveries'}): look at its settings")
 
 
 def _detector(config: ServerConfig) -> Iterator[Finding]:
@@ -219,4 +217,4 @@ def _detector(config: ServerConfig) -> Iterator[Finding]:
         yield Finding("ok", "detector", config.detector)
 
 
-CHECKS: tuple[Check, ...] = (_folder, _space, _database, _clock, _port, _public_url, _smtp, _detector)
+CHECKS: tuple[Check, ...] = (_folder, _space, _database, _clock, _port, _public_url, _channels, _detector)

@@ -42,7 +42,8 @@ def import_obico(call: Call) -> int:
         finally:
             database.close()
     word = "would be taken" if rehearse else "taken"
-    call.say(f"{found.users} users, {found.printers} printers, {found.prints} prints {word}; {found.known} known before.")
+    counts = f"{found.users} users, {found.printers} printers, {found.prints} prints"
+    call.say(f"{counts} {word}; {found.known} known before.")
     for login in found.without_password[:MOST_LINES]:
         call.say(f"  {login} needs a new password: obico-reference-server set-password")
     for line in found.skipped[:MOST_LINES]:

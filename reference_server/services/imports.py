@@ -20,7 +20,7 @@ from reference_server.services.text import clean
 
 Row = Mapping[str, Any]
 
-NO_PASSWORD = "!"
+NO_PASSWORD = "!"  # noqa: S105 - none at all
 """A hash that no password has."""
 
 

@@ -50,11 +50,12 @@ class Passwords:
 
 
 def is_known_hash(password_hash: str) -> bool:
-    return password_hash.startswith(("$argon2id$", "$argon2i$", "$argon2d$")) or _django_parts(password_hash) is not None
+    """Whether a password can be checked against it."""
+    return password_hash.startswith("$argon2") or _django_parts(password_hash) is not None
 
 
 def _django_parts(password_hash: str) -> tuple[int, str, bytes] | None:
-    """Rounds, salt and digest of `pbkdf2_sha256$<rounds>$<salt>$<base64>`, as an imported user has it until he logs in."""
+    """Rounds, salt, digest of `pbkdf2_sha256$<rounds>$<salt>$<base64>`: an imported user has it until he logs in."""
     parts = password_hash.split("$")
     if len(parts) != 4 or f"{parts[0]}$" != _DJANGO or not (parts[1].isascii() and parts[1].isdigit()):
         return None
