@@ -196,7 +196,8 @@ def _channels(config: ServerConfig) -> Iterator[Finding]:
     except sqlite3.Error:
         return  # no database yet, or said already
     for name, error in failed[:10]:
-        yield Finding("BAD", "alerts", f"{name} takes no messages ({error or 'see its deliveries'}): look at its settings")
+        why = error or "see its deliveries"
+        yield Finding("BAD", "alerts", f"{name} takes no messages ({why}): look at its settings")
 
 
 def _detector(config: ServerConfig) -> Iterator[Finding]:

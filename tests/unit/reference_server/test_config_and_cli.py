@@ -66,7 +66,9 @@ def test_a_secret_is_shown_nowhere() -> None:
         load_config({}, {"ML_API_TOKEN": "hush\nhush"})
 
 
-@pytest.mark.parametrize("command", ["run", "create-user", "set-password", "backup", "restore", "migrate", "import-obico", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "create-user", "set-password", "backup", "restore", "migrate", "import-obico", "doctor"]
+)
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"], {})
