@@ -66,6 +66,7 @@ setup(
             "hypothesis>=6.100",
             "jsonschema-rs>=0.30",
             "mypy>=1.10",
+            "onnx>=1.16",
             "pillow>=10.1",
             "playwright>=1.45",
             "pymongo>=4.6",
