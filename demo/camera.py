@@ -6,6 +6,9 @@
     /stream, /?action=stream                    MJPEG (multipart/x-mixed-replace)
     /bad/<mode>/snapshot, /bad/<mode>/stream    a broken camera, see `Mode`; `--mode` breaks every path
     /count                                      {"snapshot": n, "stream": n, "open_streams": n}
+    POST /fail?mode=MODE                        the print fails from now on, see `scene.Failure`; none: it is well again
+
+`--fail MODE` begins so, `--fail-at 0.3` when the print has come that far.
 
 Needs Pillow.
 """
@@ -18,7 +21,6 @@ import contextlib
 import enum
 import hashlib
 import hmac
-import io
 import json
 import math
 import secrets
@@ -30,15 +32,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from demo.scene import Failure, Fault, Look, Progress, draw, to_jpeg
 
 BOUNDARY = "boundarydonotcross"
-LAYERS = 60
 STREAM_FPS = 5.0
 USER, PASSWORD = "maker", "s3cret"  # what the modes basic and digest want
 HANG_SECONDS = 120.0
@@ -66,14 +68,6 @@ class Mode(enum.Enum):
     DIGEST = "digest"
     BLACK = "black"
     ERROR = "500"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the part is, 0 to 1, and what to write beside it."""
-
-    fraction: float = 0.0
-    label: str = ""
 
 
 ProgressSource = Callable[[], Progress]
@@ -127,53 +121,6 @@ def progress_from_url(url: str, headers: dict[str, str]) -> ProgressSource:
     return read
 
 
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
-def draw(progress: Progress, size: tuple[int, int], title: str, seconds: float) -> bytes:
-    """The scene at Unix time `seconds` as a JPEG of `size` pixels."""
-    width, height = size
-    image = Image.new("RGB", size, (38, 42, 48))
-    pen = ImageDraw.Draw(image)
-    ground = height * 0.84
-    pen.polygon(
-        [(width * 0.08, ground), (width * 0.92, ground), (width * 0.99, height), (width * 0.01, height)], (64, 68, 76)
-    )
-    layers = round(LAYERS * progress.fraction)
-    thickness = height * 0.6 / LAYERS
-    middle = width / 2
-    radius = 0.0
-    for layer in range(layers):
-        turn = layer / LAYERS
-        radius = width * (0.11 + 0.05 * math.sin(turn * 5.2 + 0.4))
-        y = ground - layer * thickness
-        shade = 150 + round(70 * math.sin(turn * math.pi)) + (12 if layer % 2 else 0)
-        box = (middle - radius, y - radius * 0.22, middle + radius, y + radius * 0.22)
-        pen.ellipse(box, fill=(shade, shade // 2, 40), outline=(shade // 2, shade // 4, 20))
-    top = ground - layers * thickness
-    angle = seconds * 2.0
-    nozzle_x = middle + math.cos(angle) * (radius or width * 0.1)
-    nozzle_y = top + math.sin(angle) * (radius or width * 0.1) * 0.22
-    pen.rectangle((0, nozzle_y - height * 0.13, width, nozzle_y - height * 0.11), (90, 96, 104))
-    pen.polygon(
-        [(nozzle_x, nozzle_y), (nozzle_x - width * 0.02, nozzle_y - height * 0.05),
-         (nozzle_x - width * 0.02, nozzle_y - height * 0.13), (nozzle_x + width * 0.02, nozzle_y - height * 0.13),
-         (nozzle_x + width * 0.02, nozzle_y - height * 0.05)], (200, 170, 90),
-    )  # fmt: skip
-    big, small = _font(max(12, height // 14)), _font(max(10, height // 24))
-    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 10) % 10} UTC"
-    pen.text((width * 0.02, height * 0.02), f"{progress.fraction * 100:.1f} %  {progress.label}", (240, 240, 240), big)
-    pen.text((width * 0.02, height * 0.94), f"{title}  {clock}", (210, 210, 210), small)
-    return _jpeg(image)
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
-
-
 def digest_response(fields: dict[str, str], method: str, password: str) -> str:
     """The `response` of RFC 7616 with MD5 and qop=auth."""
 
@@ -187,7 +134,8 @@ def digest_response(fields: dict[str, str], method: str, password: str) -> str:
 
 
 class Camera:
-    """The camera as an object: `start`, `stop`, `url`. `mode` and `progress` may be changed while it runs."""
+    """The camera as an object: `start`, `stop`, `url`. `mode` and `progress` may be changed while it runs, and `fail`
+    makes the print fail."""
 
     def __init__(
         self,
@@ -198,6 +146,8 @@ class Camera:
         size: tuple[int, int] = (640, 480),
         title: str = "demo camera",
         progress: ProgressSource = Progress,
+        fail: Failure | None = None,
+        fail_at: float = 0.0,
     ) -> None:
         self.mode = mode
         self.size = size
@@ -206,7 +156,11 @@ class Camera:
         self.nonce = secrets.token_hex(8)
         self.stopping = threading.Event()
         self.counts = {"snapshot": 0, "stream": 0, "open_streams": 0}
-        self._lock = threading.Lock()  # guards counts and the cached progress
+        self._failure = fail
+        self._fail_at = fail_at
+        self._failing: tuple[float, float] | None = None  # since which fraction, and which Unix time
+        self._frozen: bytes | None = None
+        self._lock = threading.Lock()  # guards counts, the cached progress and the failure
         self._seen = Progress()
         self._seen_at = -PROGRESS_EVERY
         self._server = _Server((host, port), self)
@@ -237,9 +191,34 @@ class Camera:
     def picture(self, mode: Mode) -> bytes:
         """One JPEG; for the modes that spoil it, spoilt."""
         if mode is Mode.BLACK:
-            return _jpeg(Image.new("RGB", self.size))
-        jpeg = draw(self._progress(), self.size, self.title, time.time())
+            return to_jpeg(Image.new("RGB", self.size))
+        progress, now = self._progress(), time.time()
+        fault = self._fault(progress, now)
+        if fault is not None and fault.failure is Failure.FROZEN:
+            with self._lock:
+                self._frozen = self._frozen or draw(progress, self.size, self.title, now)
+                return self._frozen
+        jpeg = draw(progress, self.size, self.title, now, Look(), fault)
         return jpeg[: len(jpeg) // 2] if mode is Mode.TRUNCATED else jpeg
+
+    def fail(self, failure: Failure | None, at: float = 0.0) -> None:
+        """The print fails from now on, or when it has come as far as `at`; None: it is well again."""
+        with self._lock:
+            self._failure, self._fail_at = failure, at
+            self._failing = self._frozen = None
+
+    def _fault(self, progress: Progress, now: float) -> Fault | None:
+        with self._lock:
+            if self._failure is None:
+                return None
+            if self._failing is not None and progress.fraction < self._failing[0]:
+                self._failing = self._frozen = None  # another print has begun
+            if self._failing is None:
+                if progress.fraction < self._fail_at:
+                    return None
+                self._failing = (progress.fraction, now)
+            since, begun = self._failing
+            return Fault(self._failure, since, now - begun)
 
     def _progress(self) -> Progress:
         with self._lock:
@@ -290,6 +269,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._allowed(mode):
             camera.count(action)
             self._answer(mode, action)
+
+    def do_POST(self) -> None:
+        parts = urllib.parse.urlsplit(self.path)
+        word = urllib.parse.parse_qs(parts.query).get("mode", [""])[0]
+        known = {"none": None, **{failure.value: failure for failure in Failure}}
+        if parts.path != "/fail":
+            self.send_error(404, "Try /fail?mode=spaghetti")
+        elif word not in known:
+            self.send_error(400, f"No such failure; known are {', '.join(known)}")
+        else:
+            self.server.camera.fail(known[word])
+            self._send(200, "application/json", json.dumps({"fail": word}).encode())
 
     def _allowed(self, mode: Mode) -> bool:
         given = self.headers.get("Authorization", "")
@@ -403,6 +394,9 @@ def main(argv: list[str] | None = None) -> int:
     add("--port", type=int, default=0, help="port to listen on (default 0: any free one, see the ready line)")
     add("--mode", type=Mode, choices=list(Mode), default=Mode.GOOD, metavar="MODE",
         help=f"how every path behaves: {', '.join(m.value for m in Mode)} (default good)")  # fmt: skip
+    add("--fail", type=Failure, choices=list(Failure), metavar="MODE",
+        help=f"make the print fail: {', '.join(f.value for f in Failure)}; also POST /fail?mode=MODE")  # fmt: skip
+    add("--fail-at", type=float, default=0.0, metavar="FRACTION", help="how far the print is then, 0 to 1 (default 0)")
     add("--size", type=_size, default=(640, 480), help="pixels, default 640x480")
     add("--title", default="demo camera", help="written into the picture")
     add("--progress-url", help="JSON with the progress: Moonraker's /printer/objects/query?display_status&print_stats, "
@@ -417,7 +411,10 @@ def main(argv: list[str] | None = None) -> int:
     elif args.progress_file:
         progress = progress_from_file(args.progress_file)
     try:
-        camera = Camera(args.port, args.host, mode=args.mode, size=args.size, title=args.title, progress=progress)
+        camera = Camera(
+            args.port, args.host, mode=args.mode, size=args.size, title=args.title, progress=progress,
+            fail=args.fail, fail_at=args.fail_at,
+        )  # fmt: skip
     except OSError as error:
         print(f"Cannot listen on {args.host}:{args.port}: {error.strerror or error}", file=sys.stderr)
         return 1

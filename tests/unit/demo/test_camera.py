@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from demo.camera import PASSWORD, USER, Camera, Mode, Progress, progress_from_file, progress_of
+from demo.camera import PASSWORD, USER, Camera, Mode, progress_from_file, progress_of
+from demo.scene import Failure, Progress
 
 ROOT = Path(__file__).parents[3]
 
@@ -183,3 +184,57 @@ def test_the_command_line_says_where_it_listens_and_ends_on_sigterm() -> None:
         assert Image.open(io.BytesIO(fetch(url + "/snapshot")[1])).size == (320, 240)
         process.terminate()
         assert process.wait(5.0) == 0
+
+
+def _still(camera: Camera) -> bytes:
+    """A picture's lower part, without the clock's line and the nozzle's."""
+    image = Image.open(io.BytesIO(camera.picture(Mode.GOOD))).convert("L").resize((64, 48))
+    return image.crop((0, 30, 64, 44)).tobytes()
+
+
+def _difference(one: bytes, other: bytes) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
+
+
+@pytest.mark.parametrize("failure", [Failure.SPAGHETTI, Failure.DETACHED, Failure.BLACK])
+def test_a_failure_is_injected_and_taken_back_at_run_time(camera: Camera, failure: Failure) -> None:
+    camera.progress = lambda: Progress(0.5)
+    good = _still(camera)
+    request = urllib.request.Request(f"{camera.url}/fail?mode={failure.value}", method="POST")
+    with urllib.request.urlopen(request, timeout=10.0) as answer:
+        assert json.load(answer) == {"fail": failure.value}
+    camera._failing = (0.5, 0.0)  # long ago
+    assert _difference(_still(camera), good) > 5
+    with urllib.request.urlopen(f"{camera.url}/fail?mode=none", data=b"", timeout=10.0):
+        pass
+    assert _difference(_still(camera), good) < 2
+
+
+def test_a_frozen_camera_and_one_that_prints_nothing_from_then_on() -> None:
+    fraction = 0.1
+    camera = Camera(progress=lambda: Progress(fraction), fail=Failure.FROZEN, fail_at=0.3)
+    try:
+        assert camera.picture(Mode.GOOD) != camera.picture(Mode.GOOD)
+        fraction, camera._seen_at = 0.3, -10.0
+        frozen = camera.picture(Mode.GOOD)
+        fraction, camera._seen_at = 0.9, -10.0
+        assert camera.picture(Mode.GOOD) == frozen
+        camera.fail(Failure.NOTHING)
+        before = _still(camera)
+        fraction, camera._seen_at = 1.0, -10.0
+        assert _difference(_still(camera), before) < 2
+    finally:
+        camera.stop()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/fail?mode=earthquake", 400), ("/fail", 400), ("/elsewhere", 404)])
+def test_an_unknown_failure_is_refused(camera: Camera, path: str, status: int) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch_with_post(camera.url + path)
+    assert caught.value.code == status
+    caught.value.close()
+
+
+def fetch_with_post(url: str) -> None:
+    with urllib.request.urlopen(url, data=b"", timeout=10.0):
+        pass
