@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import json
 import ssl
-import time
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
@@ -48,7 +48,10 @@ class RemoteDetector:
         """Raises DetectorFailed."""
         size = _size(frame.data)
         target = f"{self._url}/p/?{urlencode({'img': self._picture_url(frame)})}"
-        body = await asyncio.to_thread(_fetch, target, self._token, time.monotonic() + timeout)
+        try:
+            body = await asyncio.wait_for(_fetch(target, self._token), timeout)
+        except asyncio.TimeoutError:
+            raise DetectorFailed("the ML API did not answer in time") from None
         return Judgement(parse(body), (), self.name, *size)
 
 
@@ -70,45 +73,74 @@ def parse(body: bytes) -> tuple[Box, ...]:
     return tuple(boxes)
 
 
-def _fetch(url: str, token: str | None, deadline: float) -> bytes:
-    """The body of a 200. Blocks, until `deadline` (monotonic seconds) at the latest. Raises DetectorFailed."""
-    parts = urlsplit(url)
-    left = max(0.001, deadline - time.monotonic())
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=left, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=left)
-    headers = {"Accept": "application/json", "User-Agent": "obico-reference-server"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
+async def _fetch(url: str, token: str | None) -> bytes:
+    """The body of a 200. Raises DetectorFailed."""
     try:
-        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
-        answer = connection.getresponse()
-        if answer.status != 200:
-            meaning = _MEANINGS.get(answer.status, "that means nothing to this server")
-            raise DetectorFailed(f"the ML API answered {answer.status}: {meaning}")
-        return _read(answer, connection, deadline)
-    except TimeoutError:
-        raise DetectorFailed("the ML API did not answer in time") from None
+        status, body = await _get(url, token)
+    except asyncio.LimitOverrunError:
+        raise DetectorFailed("the ML API's answer is too long") from None
+    except asyncio.IncompleteReadError:
+        raise DetectorFailed("the ML API cannot be reached (it hung up)") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DetectorFailed(f"the ML API cannot be reached ({error or type(error).__name__})") from None
+    if status != 200:
+        meaning = _MEANINGS.get(status, "that means nothing to this server")
+        raise DetectorFailed(f"the ML API answered {status}: {meaning}")
+    return body
+
+
+async def _get(url: str, token: str | None) -> tuple[int, bytes]:
+    """Over asyncio rather than http.client, so that bytes that drip in prolong nothing: the caller can cancel it."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    context = ssl.create_default_context() if secure else None
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=context)
+    try:
+        lines = [
+            f"GET {parts.path}?{parts.query} HTTP/1.1",
+            f"Host: {parts.netloc.rpartition('@')[2]}",
+            "Accept: application/json",
+            "User-Agent: obico-reference-server",
+            "Connection: close",
+        ]
+        if token:
+            lines.append(f"Authorization: Bearer {token}")
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
+        await writer.drain()
+        head = await reader.readuntil(b"\r\n\r\n")
+        announced = _parsed(head).length
+        rest = await _read(reader, announced)
+        answer = _parsed(head + rest)
+        return answer.status, answer.read()
     finally:
-        connection.close()
+        writer.close()
 
 
-def _read(answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:
-    """Piece by piece, so that bytes that drip in do not prolong the time."""
-    body = b""
-    while piece := answer.read1(65536):
+class _Received:
+    """What http.client wants a socket for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_args: object) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def _parsed(received: bytes) -> http.client.HTTPResponse:
+    """Raises HTTPException."""
+    answer = http.client.HTTPResponse(_Received(received))  # type: ignore[arg-type]  # it only calls makefile
+    answer.begin()
+    return answer
+
+
+async def _read(reader: asyncio.StreamReader, length: int | None) -> bytes:
+    """The body as it comes: so many bytes, or (None) until the other side closes."""
+    body = bytearray()
+    while length is None or len(body) < length:
+        piece = await reader.read(65536)
+        if not piece:
+            break
         body += piece
         if len(body) > MOST_ANSWER:
-            raise DetectorFailed("the ML API's answer is too long")
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-    return body
+            raise asyncio.LimitOverrunError("too long", len(body))
+    return bytes(body)
