@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from demo.camera import Progress, draw
+from demo.scene import Progress, draw
 from reference_server.app import open_database
 from reference_server.media.disk import Room
 from reference_server.media.event_images import event_image_path
