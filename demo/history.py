@@ -114,13 +114,10 @@ def _keep_pictures(frames: FrameStore, printer: Printer, job: Print, story: Stor
         share = number / (count - 1)
         at = job.started_at + share * (_end_of(job, story) - job.started_at)
         picture = draw(Progress(share * story.fraction, "printing"), SIZE, printer.name, at.timestamp())
-        tagged = picture
         if story.failing and share > TAGGED_FROM:
             picture = _with_strands(picture, share)
-            tagged = _with_box(picture)
+            frames.keep(job.id, at, _with_box(picture), tagged=True)
         frames.keep(job.id, at, picture)
-        if story.failing:
-            frames.keep(job.id, at, tagged, tagged=True)
     return picture
 
 

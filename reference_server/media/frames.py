@@ -128,6 +128,17 @@ class FrameStore:
         assert found is not None  # noqa: S101 - made of plain names
         return found
 
+    def pictures(self, print_id: int, *, tagged: bool = False) -> list[Path]:
+        """The files in the order of their times; `tagged`: the tagged one where there is one, else the plain one.
+
+        Empty if there is none of that kind.
+        """
+        found = {ms: self.folder(print_id, tagged=tagged) / f"{ms}.jpg" for ms in self.times(print_id, tagged=tagged)}
+        if tagged and found:
+            plain = self.folder(print_id)
+            found = {ms: plain / f"{ms}.jpg" for ms in self.times(print_id)} | found
+        return [found[ms] for ms in sorted(found)]
+
     def drop(self, print_id: int) -> None:
         """All pictures of a print are gone afterwards."""
         with self._lock:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
@@ -100,9 +101,10 @@ class TimelapseWorker:
         job = task.job
         self.progress[job.print_id] = 0.0
         self._say(job)
-        tagged = await run_in_threadpool(lambda: self._frames.times(job.print_id, tagged=True))
-        part = len(times) / (len(times) + len(tagged))
-        video = await self._video(job, times, "timelapse", _Share(0.0, part), stop)
+        plain = await run_in_threadpool(self._frames.pictures, job.print_id)
+        tagged = await run_in_threadpool(lambda: self._frames.pictures(job.print_id, tagged=True))
+        part = len(plain) / max(1, len(plain) + len(tagged))
+        video = await self._video(job, plain, "timelapse", _Share(0.0, part), stop)
         tagged_video = None
         if tagged:
             tagged_video = await self._video(job, tagged, "tagged", _Share(part, 1 - part), stop)
@@ -114,7 +116,7 @@ class TimelapseWorker:
         self._say(job)
 
     async def _video(
-        self, job: VideoJob, times: Sequence[int], name: str, share: _Share, stop: asyncio.Event
+        self, job: VideoJob, pictures: Sequence[Path], name: str, share: _Share, stop: asyncio.Event
     ) -> str:
         path = f"{video_folder(job.print_id)}/{name}.mp4"
         final = self._media.locate(path)
@@ -127,9 +129,8 @@ class TimelapseWorker:
             if self._clock() - self._told_at >= TOLD_EVERY:
                 self._say(job)
 
-        folder = self._frames.folder(job.print_id, tagged=name == "tagged")
         try:
-            built = await self._builder.build(folder, times, unfinished, job.orientation, on_progress, stop)
+            built = await self._builder.build(pictures, unfinished, job.orientation, on_progress, stop)
         except (VideoFailed, Stopped):
             await run_in_threadpool(lambda: unfinished.unlink(missing_ok=True))
             raise

@@ -56,15 +56,15 @@ class VideoBuilder:
         self._program, self._seconds, self._memory = tuple(program), seconds, memory
 
     async def build(
-        self, folder: Path, times: Sequence[int], out: Path, turn: Orientation,
+        self, pictures: Sequence[Path], out: Path, turn: Orientation,
         on_progress: Callable[[float], None], stop: asyncio.Event,
     ) -> Built:  # fmt: skip
-        """`folder` holds `<ms>.jpg` for each of `times`; `out` is written anew; a part of it may stay after a failure.
+        """`out` is written anew; a part of it may stay after a failure.
 
         Raises VideoFailed, Stopped, OSError.
         """
         order = {
-            "folder": str(folder), "times": list(times), "out": str(out), "flip_h": turn.flip_h, "flip_v": turn.flip_v,
+            "pictures": [str(path) for path in pictures], "out": str(out), "flip_h": turn.flip_h, "flip_v": turn.flip_v,
             "rotation": turn.rotation, "seconds": int(self._seconds), "memory": self._memory,
         }  # fmt: skip
         child = await asyncio.create_subprocess_exec(

@@ -4,9 +4,8 @@ It reads one line of JSON from its standard input and then watches that pipe: wh
 gone, and so are we. It prints JSON lines: `{"progress": 0.4}`, at last `{"done": true, "frames": 12, "skipped": 0,
 "width": 640, "height": 480}` or `{"error": "…", "permanent": true}`. The same pictures give the same bytes.
 
-The order (all required): `folder` (of `<ms>.jpg`), `times` (the ms to take, in order), `out` (the file to write),
-`flip_h`, `flip_v`, `rotation` (flips first, then clockwise degrees), `seconds` (of processor time), `memory` (bytes of
-address space).
+The order (all required): `pictures` (JPEG files, in order), `out` (the file to write), `flip_h`, `flip_v`, `rotation`
+(flips first, then clockwise degrees), `seconds` (of processor time), `memory` (bytes of address space).
 """
 
 from __future__ import annotations
@@ -170,16 +169,15 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         return _give_up("this build of the Python package `av` has no libx264; install its wheel: pip install av")
     av.logging.set_level(av.logging.PANIC)
     video = Video(av, order)
-    times, folder = order["times"], Path(order["folder"])
-    told = 0.0
-    for number, ms in enumerate(times):
+    pictures, told = order["pictures"], 0.0
+    for number, path in enumerate(pictures):
         try:
-            data = (folder / f"{ms}.jpg").read_bytes()
+            data = Path(path).read_bytes()
         except FileNotFoundError:
             video.skipped += 1
             continue
         video.add(data)
-        done = (number + 1) / len(times)
+        done = (number + 1) / len(pictures)
         if done - told >= 0.01:
             told = done
             say(progress=round(done, 3))

@@ -155,7 +155,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_server_killed_in_the_middle_of_building_ends_with_the_same_video(rig: Rig, tmp_path: Path) -> None:
     rig.change(min_timelapse_secs_on_finish=100)
-    pictures = [drawn(number, (1280, 960), turn=60) for number in range(24)] * 5
+    pictures = [drawn(number, (1280, 960), turn=60) for number in range(24)] * 3
     whole = rig.wait(rig.print(pictures), "done", 100)
     expected = hashlib.sha256(rig.http.get(whole["video_url"]).content).hexdigest()
 
@@ -199,7 +199,7 @@ def test_web_clients_see_the_progress(rig: Rig) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    print_id = rig.print(drawn(number, (1280, 960), turn=60) for number in range(60))
+    print_id = rig.print(drawn(number, (1280, 960), turn=60) for number in range(30))
     watcher.join(70)
     viewer.close()
     states = [frame["state"] for frame in frames if frame]
@@ -221,6 +221,9 @@ def test_the_demos_history_gets_its_videos_from_the_running_server(rig: Rig, tmp
         video.write_bytes(rig.http.get(shown["video_url"]).content)
         (stream,) = probe(video)["streams"]
         assert int(stream["nb_read_frames"]) == round(PICTURES * story.fraction)
+        if story.failing:  # as long as the other one: boxes come and go
+            video.write_bytes(rig.http.get(shown["tagged_video_url"]).content)
+            assert probe(video)["streams"][0]["nb_read_frames"] == stream["nb_read_frames"]
         assert rig.http.get(shown["poster_url"]).status_code == 200
     events = rig.http.get("/api/v1/printer_events/?limit=100").json()
     assert len({event["print"] for event in events if event["event_type"] == "ENDED"}) == len(STORIES)

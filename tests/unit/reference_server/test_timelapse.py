@@ -203,7 +203,7 @@ class FakeBuilder(VideoBuilder):
     """Does what `build` says; notes what it was asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, int, Orientation]] = []
+        self.asked: list[tuple[list[str], Orientation]] = []
         self.outcome: Build = self.works
 
     @staticmethod
@@ -211,8 +211,8 @@ class FakeBuilder(VideoBuilder):
         out.write_bytes(b"video")
         return Built(3, 0)
 
-    async def build(self, folder: Any, times: Any, out: Any, turn: Any, on_progress: Any, stop: Any) -> Built:
-        self.asked.append((folder.name, len(times), turn))
+    async def build(self, pictures: Any, out: Any, turn: Any, on_progress: Any, stop: Any) -> Built:
+        self.asked.append(([path.parent.name for path in pictures], turn))
         on_progress(0.5)
         return self.outcome(out, stop)
 
@@ -286,7 +286,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
 def test_a_print_with_tagged_pictures_gets_both_videos_and_a_poster(shop: Workshop) -> None:
     job = shop.printed(pictures=3, tagged=2)
     shop.work()
-    assert [(kind, count) for kind, count, _ in shop.builder.asked] == [("raw", 3), ("tagged", 2)]
+    assert [kinds for kinds, _ in shop.builder.asked] == [["raw"] * 3, ["tagged", "tagged", "raw"]]
     stored = shop.stored(job)
     folder = f"videos/{job.id}"
     assert (stored.video_path, stored.tagged_video_path) == (f"{folder}/timelapse.mp4", f"{folder}/tagged.mp4")
@@ -412,14 +412,13 @@ def test_a_deleted_print_gets_nothing(shop: Workshop) -> None:
 
 
 def build(folder: Path, program: tuple[str, ...], seconds: float = 20, pictures: tuple[bytes, ...] = (b"x",)) -> Built:
-    for number, data in enumerate(pictures):
-        (folder / f"{number}.jpg").write_bytes(data)
+    paths = [folder / f"{number}.jpg" for number in range(len(pictures))]
+    for path, data in zip(paths, pictures, strict=True):
+        path.write_bytes(data)
 
     async def go() -> Built:
         builder = VideoBuilder(program, seconds)
-        return await builder.build(
-            folder, range(len(pictures)), folder / "out.mp4", Orientation(), lambda _: None, asyncio.Event()
-        )
+        return await builder.build(paths, folder / "out.mp4", Orientation(), lambda _: None, asyncio.Event())
 
     return asyncio.run(go())
 
