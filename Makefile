@@ -2,6 +2,7 @@
 #
 #   make demo          the whole thing at work: server, OctoPrint, Klipper, cameras; Ctrl-C ends it
 #   make demo CHECK=1  the same without a person; prints a table and fails on any miss
+#   make demo FAIL=1   a print fails after a while: the server sees it, alerts, pauses and says why (CHECK=1 goes too)
 #   make test          linters, types and all tests
 #   make bench         speed and memory, one JSON line a figure
 #   make bench-server  the server under load: 10,000 agents, and how many statuses a second it takes (5 min)
@@ -29,7 +30,7 @@ packages:
 	@sh scripts/packages.sh
 
 demo: $(VENV)/ready
-	@$(RUN) -m demo.run $(if $(CHECK),--check) $(ARGS)
+	@$(RUN) -m demo.run $(if $(CHECK),--check) $(if $(FAIL),--fail) $(ARGS)
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -127,6 +127,31 @@ class KlipperHost:
                 state.homing_origin)  # fmt: skip
 
 
+class UnheldKlipperHost(KlipperHost):
+    """Nobody stops the print: where it was when it was paused follows from how far the file was read."""
+
+    def begin(self) -> None:
+        self._klipper.upload(self._file, self._text.encode())
+        self._klipper.print(self._file)
+
+    def get_going(self) -> None:
+        self._klipper.control.wait_for(lambda s: (s.current_layer or 0) >= 3, 120)
+        state = self._klipper.control.state()
+        self._purged = state.position[3] - self._read(state).e
+
+    def shown_pause(self) -> tuple[float, float]:
+        state = self._klipper.control.wait_for(lambda s: s.is_paused and not s.moving, 30)
+        read = self._read(state)
+        return read.e + self._purged - state.position[3], state.position[2] - read.z
+
+    def go_on(self) -> None:
+        """Nothing holds it."""
+
+    def _read(self, state: Any) -> gcode_position.Position:
+        """Where the file led so far."""
+        return gcode_position.Position().run(self._text.encode()[: state.file_position].decode().splitlines())
+
+
 def start_analysed(host: OctoPrintHost, name: str, text: str) -> None:
     """Uploads a file, lets OctoPrint find out what it needs of filament and time, and starts it."""
     host.upload(name, text.encode())
@@ -338,6 +363,110 @@ class Check:
         return bool(pic) and time.time() - _unix(pic["at"]) < FRESH_SECONDS and _unix(pic["at"]) > self.began
 
 
+    # --- a print that fails ---
+
+    def watched(self, pictures: int) -> bool:
+        """So many pictures are judged, without an alarm."""
+
+        def work() -> tuple[str, bool]:
+            def enough() -> bool:
+                return len(self._predictions()) >= pictures
+
+            wait_for(enough, 120, f"{pictures} judged pictures of {self.host.name}", 0.5)
+            seen = self.rest.printer(self.printer)
+            decisions = self._decisions()
+            found = seen["detection"]
+            return (
+                f"{len(self._predictions())} pictures by {found['detector']}, score {seen['normalized_p']:.2f}, "
+                f"{len(decisions)} decisions"
+            ), seen["normalized_p"] < 1 / 3 and not decisions
+
+        return self._row("watched, no false alarm", f"{pictures} pictures, score under 0.33, 0 decisions", work)
+
+    def alerted_and_paused(self) -> bool:
+        def paused() -> tuple[str, bool]:
+            begun = time.monotonic()
+            self._wait(lambda p: p["current_print"] and p["current_print"]["paused_at"], 90, "a pause by detection")
+            took = time.monotonic() - begun
+            seen = self._wait(lambda p: p["status"] and p["status"]["state"]["text"] == "Paused", 60, "Paused")
+            return f"Paused, {took:.0f} s after it began to fail, score {seen['normalized_p']:.2f}", True
+
+        def alerted() -> tuple[str, bool]:
+            events = [event for event in self.rest.events(self.printer) if event["event_type"] == "FAILURE_ALERTED"]
+            body = self.rest.picture(events[0]["image_url"])
+            good = body.startswith(b"\xff\xd8") and "Why:" in events[0]["event_text"]
+            return f"{len(events)} FAILURE_ALERTED, picture of {len(body)} bytes", good
+
+        def moved() -> tuple[str, bool]:
+            retract, lift = self.host.shown_pause()
+            right = abs(retract - RETRACT) < EXACT and abs(lift - LIFT) < EXACT
+            return f"E -{retract:.2f} mm, Z +{lift:.2f} mm", right
+
+        def explained() -> tuple[str, bool]:
+            wait_for(lambda: self._order()["command"] == "sent", 30, f"what {self.host.name} says of the pause", 0.2)
+            made = self._order()
+            right = "above the pause threshold" in made["rule"] and len(made["frames"]) >= 30
+            return f"frame {made['frame']}: {made['rule']}; {', '.join(made['findings'])}; {made['outcome']}", right
+
+        return (
+            self._row("paused by detection", "Paused, within 90 s", paused)
+            and self._row("alert with picture and reason", "FAILURE_ALERTED", alerted)
+            and self._row("pause, at the printer", f"E -{RETRACT:.2f} mm, Z +{LIFT:.2f} mm", moved)
+            and self._row("the decision says why", "rule, 30 frames, sent", explained)
+        )
+
+    def ended(self) -> bool:
+        """Cancelled by the person who was told."""
+
+        def work() -> tuple[str, bool]:
+            said = self._told("cancel_print")
+            self.host.go_on()
+            self._wait(lambda p: not p["current_print"], 40, "the end of the Print")
+            job = self.rest.prints(self.printer)[0]
+            return f"{said}; {job['ended_reason']}, {job['alert_overwrite']}", job["alert_overwrite"] == "FAILED"
+
+        return self._row("cancel says that it was a failure", "cancelled, FAILED", work)
+
+    def get_going(self) -> bool:
+        def work() -> tuple[str, bool]:
+            self.host.get_going()
+            return "going", True
+
+        return self._row("well under way", "going", work)
+
+    def _job(self) -> int:
+        return int(self.rest.prints(self.printer)[0]["id"])
+
+    def _predictions(self) -> list[dict[str, Any]]:
+        return list(self.rest.get(f"/api/v1/prints/{self._job()}/prediction_json/"))
+
+    def _decisions(self) -> list[dict[str, Any]]:
+        return list(self.rest.get(f"/api/v1/prints/{self._job()}/decisions/"))
+
+    def _order(self) -> dict[str, Any]:
+        """The decision to pause."""
+        return next(made for made in self._decisions() if made["action"] == "pause")
+
+
+def run_failing(
+    table: Table, checks: list[Check], cameras: list[Callable[[str], None]], failure: str, pictures: int = 60
+) -> None:
+    """The prints go well for so many pictures; then each camera shows a failure (`cameras`: what makes it do so)."""
+    good = {check: check.linked() and check.started() for check in checks}
+    for check in checks:
+        good[check] = good[check] and check.get_going()
+    for check in checks:
+        good[check] = good[check] and check.watched(pictures)
+    for show in cameras:
+        show(failure)
+    for check in checks:
+        good[check] = good[check] and check.alerted_and_paused()
+    for check in checks:
+        if good[check]:
+            check.ended()
+    _tell_logs(table, checks)
+
+
 def _unix(text: str) -> float:
     from datetime import datetime
 
@@ -355,6 +484,10 @@ def run(table: Table, checks: list[Check], finish: int, seconds: float) -> None:
             check.cancelled()
     if good[checks[finish]]:
         checks[finish].finished(seconds)
+    _tell_logs(table, checks)
+
+
+def _tell_logs(table: Table, checks: list[Check]) -> None:
     if table.misses:
         for check in checks:
             for log in check.host.logs:

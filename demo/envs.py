@@ -50,7 +50,7 @@ class Environment:
 ENVIRONMENTS = {
     environment.name: environment
     for environment in (
-        Environment("server", ("pillow>=9.1",), "[server]", "the server, and Pillow for the drawn cameras"),
+        Environment("server", ("pillow>=9.1",), "[server,vision]", "the server, and Pillow for the drawn cameras"),
         Environment("octoprint1", ("OctoPrint==1.11.8",), "", "OctoPrint 1.11.8 with the plugin"),
         Environment("octoprint2", ("OctoPrint==2.0.0rc7",), "", "OctoPrint 2.0.0rc7 with the plugin (tests only)"),
         Environment("moonraker", ("moonraker==0.11.0",), None, "Moonraker 0.11.0"),

@@ -67,11 +67,13 @@ def from_sources() -> Programs:
 class Server:
     """The reference server with a data folder of its own."""
 
-    def __init__(self, programs: Programs, folder: Path, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, programs: Programs, folder: Path, port: int = 0, host: str = "127.0.0.1", more: Sequence[str] = ()
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://{host}:{self.port}"
         self.data_dir = folder / "data"
-        options = ["--host", host, "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        options = ["--host", host, "--port", str(self.port), "--data-dir", str(self.data_dir), *more]
         self.process = Process("the server", [*programs.server, *options], folder / "server.log", cwd=ROOT)
         self.rest = Rest(self.url)
 

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 from demo import check, envs, make_gcode
+from demo.feeder import EVERY, Feeder, fail
 from demo.history import seed_history
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup, OctoPrintTrouble
 from demo.parts import ROOT, Camera, Klipper, KlipperAgent, Server, installed
@@ -35,6 +37,15 @@ CHECK_SPEED, CHECK_LAYERS = 8.0, 14
 CHECK_OCTOPRINT_SPEED = 1.5
 """OctoPrint's print is the one that is cancelled: it must not end before that."""
 
+FAIL_SPEED, FAIL_LAYERS = 3.0, 60
+"""Three minutes: the built-in detector compares the print with what it was some percent earlier."""
+
+FAIL_AFTER = 45.0
+"""Seconds of good pictures, two a second, before the print fails."""
+
+FAILURE = "spaghetti"
+"""See demo/scene.py."""
+
 VIRTUAL_PRINTER_HASTE = 10.0
 """OctoPrint's virtual printer takes a tenth of the time that a move takes a real one."""
 
@@ -45,12 +56,14 @@ _PAUSE = Event()
 class Demo:
     """All parts. `start` brings them up, `stop` ends what is up; both say what they do."""
 
-    def __init__(self, *, port: int, speed: float, layers: int, only: str | None) -> None:
+    def __init__(self, *, port: int, speed: float, layers: int, only: str | None, fail: bool = False) -> None:
         self.speed, self.layers = speed, layers
         self.password = secrets.token_urlsafe(9)
         programs = installed()
         self._short = tempfile.TemporaryDirectory(prefix="demo-")  # unix sockets need short paths
-        self.server = Server(programs, HOME / "server", free_port(port))
+        watch = ["--detector", "builtin", *(["--detection-every", f"{EVERY:g}"] if fail else [])]
+        self.server = Server(programs, HOME / "server", free_port(port), more=watch)
+        self.cameras: dict[str, Camera] = {}
         self.octoprint: OctoPrintHost | None = None
         self.klipper: Klipper | None = None
         self.agent: KlipperAgent | None = None
@@ -89,6 +102,7 @@ class Demo:
         envs.say("starting OctoPrint and its camera")
         host.prepare()
         camera.process.command[-1] = f"X-Api-Key: {host.api_key}"
+        self.cameras["OctoPrint"] = camera
         self._begin("", camera.process, camera.start, camera.stop)
         self.octoprint = host
         self._stops.append(("OctoPrint", host.stop))
@@ -102,6 +116,7 @@ class Demo:
         port = free_port()
         query = "/printer/objects/query?display_status&print_stats"
         camera = Camera(self._programs, logs, "Klipper", f"http://127.0.0.1:{port}{query}")
+        self.cameras["Klipper"] = camera
         klipper = Klipper(self._programs, folder, speed=self.speed, camera=camera, port=port)
         for process in (klipper.standin, klipper.moonraker):
             process.log = logs / process.log.name
@@ -160,11 +175,19 @@ class Demo:
         texts = {"OctoPrint": marlin, "Klipper": make_gcode.klipper(self.layers)}
         return {name: text for name, text in texts.items() if name in self.printers}
 
-    def watch(self) -> None:
-        """Returns never; raises Trouble when a part has ended by itself."""
-        while True:
+    def watch(self, seconds: float | None = None) -> None:
+        """Returns after so long, or never; raises Trouble when a part has ended by itself."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while until is None or time.monotonic() < until:
             self.look()
             _PAUSE.wait(0.5)
+
+    def feed(self) -> list[Feeder]:
+        """Pictures for failure detection, faster than agents post them."""
+        return [
+            Feeder(self.server.rest, self.printers[name], camera.snapshot_url)
+            for name, camera in self.cameras.items()
+        ]
 
     def look(self) -> None:
         for process in self._processes:
@@ -187,8 +210,8 @@ class Demo:
         self._short.cleanup()
 
 
-def play(demo: Demo) -> int:
-    """For a person: start a print on each, say where to look, and stay until Ctrl-C."""
+def play(demo: Demo, *, failing: bool) -> int:
+    """For a person: start a print on each, say where to look, and stay until Ctrl-C; `failing`: they come to grief."""
     past = seed_history(demo.server.data_dir, demo.printers.values())
     envs.say(f"{len(past)} prints of past days are there; the server builds their time-lapses now")
     for name, text in demo.files(demo.speed).items():
@@ -205,30 +228,45 @@ def play(demo: Demo) -> int:
     if demo.klipper is not None:
         print(f"  Moonraker       {demo.klipper.url}/")
     print(f"\n  Logs are in {HOME}. Ctrl-C ends all of it.\n", flush=True)
+    if failing:
+        demo.feed()
+        envs.say(f"in {FAIL_AFTER:g} s the prints fail; the server should see it, alert, pause and say why")
+        demo.watch(FAIL_AFTER)
+        for camera in demo.cameras.values():
+            fail(camera.url, FAILURE)
+        envs.say("the prints fail now: look at the live page")
     demo.watch()
     return 0
 
 
-def self_check(demo: Demo) -> int:
-    """Without a person: 0 if everything was as wanted."""
+def self_check(demo: Demo, *, failing: bool) -> int:
+    """Without a person: 0 if everything was as wanted; `failing`: the prints come to grief and must be paused."""
     rest = demo.server.rest
     table = check.Table()
-    texts = demo.files(CHECK_OCTOPRINT_SPEED)
+    texts = demo.files(FAIL_SPEED if failing else CHECK_OCTOPRINT_SPEED)
     checks = []
     for name, text in texts.items():
         if name == "OctoPrint" and demo.octoprint is not None:
             host: check.Host = check.OctoPrintPrinter(demo.octoprint, "vase.gcode", text)
         elif demo.klipper is not None and demo.agent is not None:
-            host = check.KlipperHost(demo.klipper, demo.agent.process.log, "vase.gcode", text)
+            kind = check.UnheldKlipperHost if failing else check.KlipperHost
+            host = kind(demo.klipper, demo.agent.process.log, "vase.gcode", text)
         checks.append(check.Check(table, rest, host, demo.printers[name], "vase.gcode"))
     viewer = Viewer(demo.server.url, rest.key or "")
     begun = time.monotonic()
     print("checking", flush=True)
+    feeders = demo.feed() if failing else []
     try:
-        check.run(table, checks, len(checks) - 1, 120)
+        if failing:
+            cameras = [demo.cameras[one.host.name].url for one in checks]
+            check.run_failing(table, checks, [partial(fail, url) for url in cameras], FAILURE)
+        else:
+            check.run(table, checks, len(checks) - 1, 120)
         demo.look()
     finally:
         viewer.close()
+        for feeder in feeders:
+            feeder.close()
     print(f"\n{table}\n\n{len(table.rows)} rows, {table.misses} missed, {time.monotonic() - begun:.0f} s", flush=True)
     return 1 if table.misses else 0
 
@@ -238,6 +276,7 @@ def arguments() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     add = parser.add_argument
     add("--check", action="store_true", help="drive everything without a person, print a table, exit 1 on any miss")
+    add("--fail", action="store_true", help="let the prints fail after a while, for failure detection to see")
     add("--keep", action="store_true", help="with --check: leave everything running afterwards, until Ctrl-C")
     add("--speed", type=_speed, help=f"times real speed (default {DEMO_SPEED:g}, with --check {CHECK_SPEED:g})")
     add("--layers", type=int, choices=range(6, 801), metavar="6..800",
@@ -291,14 +330,14 @@ def _run(args: argparse.Namespace, only: str | None) -> int:
     if HOME.exists():
         shutil.rmtree(HOME)
     HOME.mkdir()
-    speed = args.speed or (CHECK_SPEED if args.check else DEMO_SPEED)
-    layers = args.layers or (CHECK_LAYERS if args.check else DEMO_LAYERS)
-    demo = Demo(port=args.port, speed=speed, layers=layers, only=only)
+    speed = args.speed or (FAIL_SPEED if args.fail else CHECK_SPEED if args.check else DEMO_SPEED)
+    layers = args.layers or (FAIL_LAYERS if args.fail else CHECK_LAYERS if args.check else DEMO_LAYERS)
+    demo = Demo(port=args.port, speed=speed, layers=layers, only=only, fail=args.fail)
     try:
         demo.start()
         if not args.check:
-            return play(demo)
-        status = self_check(demo)
+            return play(demo, failing=args.fail)
+        status = self_check(demo, failing=args.fail)
         if args.keep:
             print(f"\nstill running at {demo.server.url}/ (demo / {demo.password}); Ctrl-C ends it", flush=True)
             with contextlib.suppress(KeyboardInterrupt):

@@ -29,7 +29,8 @@ from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
-from reference_server.detection.pipeline import BLIND, Pipeline, Sight
+from reference_server.detection.pipeline import Pipeline, Sight
+from reference_server.detectors import make_eyes
 from reference_server.media.disk import Room
 from reference_server.media.event_images import LatestPictures
 from reference_server.media.frames import FrameStore
@@ -103,10 +104,9 @@ def _derived(key: bytes, purpose: str) -> bytes:
 
 
 def make_context(
-    config: ServerConfig, database: Database, now: Now, clock: Clock, random: RandomBytes, sight: Sight
-) -> Context:
-    key = load_key(config.data_dir / "secret.key", random)
-    signer = MediaSigner(_derived(key, "media"))
+    config: ServerConfig, database: Database, now: Now, clock: Clock, random: RandomBytes, signer: MediaSigner,
+    key: bytes, sight: Sight,
+) -> Context:  # fmt: skip
     media = MediaStore(config.media_dir)
     media.prepare()
 
@@ -197,15 +197,22 @@ class Application(FastAPI):
 
 def create_app(
     config: ServerConfig, now: Now = utc_now, clock: Clock = time.monotonic, random: RandomBytes = system_random,
-    sight: Sight = BLIND,
+    sight: Sight | None = None,
 ) -> FastAPI:  # fmt: skip
     """The server as an ASGI application. Raises MigrationError and OSError where the data folder cannot be used.
 
     `sight`: what judges pictures, in place of what the configuration says.
     """
     database = open_database(config.database)
-    context = make_context(config, database, now, clock, random, sight)
+    key = load_key(config.data_dir / "secret.key", random)
+    signer = MediaSigner(_derived(key, "media"))
+    seers: tuple[BackgroundWorker, ...] = ()
+    if sight is None:
+        eyes = make_eyes(config, lambda frame: f"{config.local_url}{signer.url(frame.jpeg_path, now().timestamp())}")
+        sight, seers = Sight(eyes.detector, eyes.tagger), (eyes.worker,)
+    context = make_context(config, database, now, clock, random, signer, key, sight)
     workers: tuple[BackgroundWorker, ...] = (
+        *seers,
         BackgroundWorker("detection", context.detection.run),
         BackgroundWorker("detection-sweep", context.detection.sweep),
         BackgroundWorker("alert watch", context.alert_watch.run),

@@ -78,9 +78,6 @@ class Sight:
     tagger: Tagger | None = None
 
 
-BLIND = Sight()
-
-
 class _Stopped(Exception):
     """The server ends while something is waited for."""
 
@@ -108,6 +105,7 @@ class Pipeline:
         self._queue: asyncio.Queue[int] = asyncio.Queue()  # each printer at most once
         self._waiting: set[int] = set()
         self._busy: set[int] = set()
+        self._again: set[int] = set()  # a picture came while an earlier one was being judged
         self._judged: dict[int, datetime] = {}  # by printer: the time of the last picture that was tried
         self._troubled: dict[int, int] = {}  # by printer: pictures in a row with trouble
         self._down = False  # whether the detector's failure was logged
@@ -146,7 +144,8 @@ class Pipeline:
                 printer_id = await _unless(stop, self._queue.get())
                 self._waiting.discard(printer_id)
                 if printer_id in self._busy:
-                    continue  # its next picture comes in a moment
+                    self._again.add(printer_id)
+                    continue
                 self._busy.add(printer_id)
                 try:
                     await self._judge(detector, printer_id, stop)
@@ -154,6 +153,9 @@ class Pipeline:
                     log.error("printer %s: a picture was not judged: %s", printer_id, error)  # noqa: TRY400
                 finally:
                     self._busy.discard(printer_id)
+                    if printer_id in self._again:
+                        self._again.discard(printer_id)
+                        self._enqueue(printer_id)
 
     # --- one picture ---------------------------------------------------------------------------------------------
 

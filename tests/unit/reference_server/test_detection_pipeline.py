@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 
 from agent_core.wire.messages import EventType, PrintEvent, StatusMessage
@@ -336,6 +337,34 @@ def test_after_a_restart_it_goes_on_and_nothing_is_doubled(tmp_path: Path) -> No
             assert len(await rig.get("prints/1/prediction_json/")) == 10
             assert rig.notices().count(NoticeKind.PAUSED_BY_DETECTION) == 1
             assert [action for _, action, _ in await rig.decisions()].count("pause") == 1
+
+    run(whole)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_killed_between_the_decision_and_its_order(tmp_path: Path, resumed: bool) -> None:
+    """The order is sent after the restart, unless somebody has resumed since."""
+
+    async def whole() -> None:
+        rig = Rig(tmp_path)
+        async with rig.up():
+            rig.prime()
+
+            async def killed(*_: object) -> None:
+                """The process is gone before the order is out."""
+
+            rig.context.detection._order = killed
+            await rig.pictures(9, p=2.0)
+            assert rig.commands() == []
+            assert "unsent" in {made["command"] for made in await rig.get("prints/1/decisions/")}
+            if resumed:
+                rig.time += timedelta(seconds=5)
+                rig.tell(EventType.RESUMED)
+        async with rig.up(fresh=False):
+            await rig.pictures(3, p=2.0)
+            assert [command["cmd"] for command in rig.commands()] == ([] if resumed else ["pause"])
+            assert rig.notices().count(NoticeKind.PAUSED_BY_DETECTION) == 1
+            assert "unsent" not in {made["command"] for made in await rig.get("prints/1/decisions/")}
 
     run(whole)
 
