@@ -61,12 +61,13 @@ async def media(path: str, context: Services, expires: str = "", digest: str = "
     """A stored picture; the signature in the address is the permission (wire-protocol.md §6.6)."""
     if not context.signer.allows(path, expires, digest, context.now().timestamp()):
         return Json({"detail": "This address is not valid any more."}, status_code=403)
-    if path.endswith(".mp4"):
+    if path.endswith((".mp4", ".gcode")):
         # A part at a time, and from where the player wants it: browsers seek by byte ranges.
+        kind = "video/mp4" if path.endswith(".mp4") else "application/octet-stream"
         file = context.media.locate(path)
         if file is None or not await run_in_threadpool(file.is_file):
             raise NotFound
-        return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, max-age=3600"})
+        return FileResponse(file, media_type=kind, headers={"cache-control": "private, max-age=3600"})
     data = await run_in_threadpool(context.media.read, path)
     if data is None:
         raise NotFound
