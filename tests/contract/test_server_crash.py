@@ -1,4 +1,5 @@
-"""kill -9 of the server at random moments while an agent reports events: none lost, none doubled, database intact.
+"""kill -9 of the server at random moments while an agent reports events and a person changes settings and uploads
+files: nothing that was acknowledged is lost, nothing doubled, the database intact, the server back within two seconds.
 
 `OBICO_CRASH_KILLS` sets how often (default 10), `OBICO_CRASH_SEED` the random numbers.
 """
@@ -11,12 +12,15 @@ import os
 import random
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from websockets.exceptions import WebSocketException
 
 from reference_server.app import make_accounts, open_database
@@ -100,8 +104,59 @@ class Outbox:
         self.pending = [entry for entry in self.pending if entry["event"]["id"] not in acked]
 
 
-def link(folder: Path) -> str:
-    """A printer of a first user; its token."""
+class Person:
+    """Somebody with an API key who changes settings and uploads files, and remembers what the server has confirmed."""
+
+    def __init__(self, key: str) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self.tried, self.kept = 0, 0
+        """Numbers of the last setting that was sent, and of the last one that was confirmed."""
+        self.files: dict[str, str] = {}  # name -> content, confirmed
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, port: int) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._work, args=(port,))
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(30)
+            assert not self._thread.is_alive()
+
+    def _work(self, port: int) -> None:
+        base = f"http://127.0.0.1:{port}"
+        with contextlib.suppress(httpx.TransportError), httpx.Client(base_url=base, headers=self._headers) as http:
+            while not self._stop.is_set():
+                self.tried += 1
+                number = self.tried
+                sent = http.patch("/api/v1/printers/1/", json={"name": f"printer {number}"})
+                assert sent.status_code == 200, sent.text
+                self.kept = number
+                if number % 3 == 0:
+                    name, content = f"f{number}.gcode", f"; file {number}\nG28\n"
+                    made = http.post("/api/v1/g_code_files/", files={"file": (name, content)})
+                    assert made.status_code == 201, made.text
+                    self.files[name] = content
+
+    def check(self, database: sqlite3.Connection, folder: Path) -> None:
+        """Every confirmed thing is there; of the unconfirmed ones at most the last that was sent."""
+        (name,) = database.execute("SELECT name FROM printers WHERE id = 1").fetchone()
+        assert self.kept <= int(name.split()[1]) <= self.tried
+        stored = [
+            path.read_text() for path in folder.rglob("*")
+            if path.is_file() and path.suffix not in {".sqlite3", ".jpg"} and path.stat().st_size < 1000
+            and path.name not in {"secret.key", "server.lock"}
+        ]  # fmt: skip
+        names = {row[0] for row in database.execute("SELECT filename FROM g_code_files")}
+        assert self.files.keys() <= names
+        assert set(self.files.values()) <= set(stored)
+
+
+def link(folder: Path) -> tuple[str, str]:
+    """A printer of a first user; its token, and an API key."""
     from reference_server.services.clock import utc_now
     from reference_server.services.secrets import system_random
 
@@ -110,8 +165,9 @@ def link(folder: Path) -> str:
     free = Throttle(100, 1, time.monotonic)
     linking = Linking(database, utc_now, system_random, free, free)
     token = linking.verify(linking.code(user, None).code, "test").record.printer.auth_token
+    key = make_accounts(database).create_api_key(user, "test")[1]
     database.close()
-    return token
+    return token, key
 
 
 def session(program: Program, token: str, outbox: Outbox, seconds: float) -> None:
@@ -151,8 +207,8 @@ def finish(program: Program, token: str, outbox: Outbox) -> None:
 def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     print(f"OBICO_CRASH_SEED={SEED} OBICO_CRASH_KILLS={KILLS}")
-    token = link(tmp_path)
-    program, outbox = Program(tmp_path), Outbox(rng)
+    token, key = link(tmp_path)
+    program, outbox, person = Program(tmp_path), Outbox(rng), Person(key)
     starts: list[float] = []
     for _ in range(KILLS):
         began = time.monotonic()
@@ -164,8 +220,10 @@ def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
         delayed = subprocess.Popen(
             [sys.executable, "-c", KILLER, str(program.process.pid), str(killer)]
         )
+        person.begin(program.port)
         with contextlib.suppress(WebSocketException, OSError, EOFError):
             session(program, token, outbox, 5)
+        person.end()
         delayed.wait(20)
         assert program.process.wait(20) == -9
         if program.process.stdout is not None:
@@ -191,6 +249,18 @@ def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert doubled == []
     applied = database.execute("SELECT count(*) FROM applied_events").fetchone()[0]
     assert applied == min(outbox.made, 4096)
+    # Each event that somebody may want to hear of has one notice, written with it.
+    told = database.execute(
+        "SELECT e.id, count(n.id) FROM printer_events e LEFT JOIN notices n ON n.event_id = e.id"
+        " WHERE e.event_type IN ('STARTED', 'ENDED') GROUP BY e.id HAVING count(n.id) != 1"
+    ).fetchall()
+    assert told == []
+    person.check(database, tmp_path)
     database.close()
     assert outbox.made > KILLS
-    print(f"events={outbox.made} prints={len(outbox.ends)} slowest_start={max(starts):.2f}s")
+    assert person.kept > 0
+    assert statistics.median(starts) <= 2.0
+    print(
+        f"kills={KILLS} events={outbox.made} prints={len(outbox.ends)} settings={person.kept} "
+        f"files={len(person.files)} median_start={statistics.median(starts):.2f}s slowest_start={max(starts):.2f}s"
+    )
