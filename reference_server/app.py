@@ -18,10 +18,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from reference_server import VERSION
-from reference_server.api import accounts, audit, docs, errors, oauth, pages, security, sockets
+from reference_server.api import accounts, audit, docs, errors, measures, oauth, pages, security, sockets
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
+from reference_server.api.measures import Measures
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
 from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing
 from reference_server.api.obico import files as library
@@ -144,6 +145,7 @@ def make_context(
         check_store=database.check,
         accounts=accounts_service,
         audit=Audit(database, now),
+        measures=Measures(),
         printers=printer_service,
         linking=Linking(
             database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
@@ -240,7 +242,7 @@ def create_app(
     )
     app.state.context = context
     routers = (
-        accounts, security, audit,
+        accounts, security, audit, measures,
         printer, pictures, events, files, linking, printers, actions, prints, detection, library, sharing,
         discovery, others, oauth, sockets, pages, docs,
     )  # fmt: skip
@@ -260,6 +262,6 @@ def create_app(
     app.add_middleware(audit.AuditTrail)
     app.add_middleware(BodyLimit, limits={"/api/v1/g_code_files/": config.upload_limit_mb * 1_000_000 + 64 * 1024})
     app.add_middleware(SecurityHeaders, renew=renew)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, count=context.measures.count, new_id=lambda: random(8).hex())
     app.add_middleware(Slashes)
     return app

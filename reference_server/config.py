@@ -46,6 +46,7 @@ class ServerConfig:
     upload_limit_mb: int
     allow_private_addresses: bool
     allow_loopback_addresses: bool
+    metrics_token: str | None = field(repr=False)
     detector: str
     ml_api_url: str | None
     ml_api_token: str | None = field(repr=False)
@@ -222,6 +223,8 @@ SETTINGS: tuple[Setting, ...] = (
             "whether web hooks and the like may go to the home network (10.x, 192.168.x, fd..)", "YES|NO"),
     Setting("allow-loopback-addresses", "OBICO_SERVER_ALLOW_LOOPBACK_ADDRESSES", "no", _yes,
             "whether they may go to this machine itself (127.0.0.1, ::1)", "YES|NO"),
+    Setting("metrics-token", "OBICO_SERVER_METRICS_TOKEN", "", _secret,
+            "switches /metrics (Prometheus) on, for whoever sends this token", "TOKEN", secret=True),
     Setting("detector", "OBICO_SERVER_DETECTOR", "off", _choice("builtin", "remote", "local", "off"),
             "what looks for failed prints: builtin (no model), local (a model file), remote (an ML API service) or off",
             "KIND"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
@@ -39,6 +40,9 @@ from reference_server.services.sharing import Sharing
 from reference_server.services.throttle import Throttle
 from reference_server.services.timelapse.jobs import VideoJobs
 
+if TYPE_CHECKING:
+    from reference_server.api.measures import Measures  # which knows this module
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -49,6 +53,7 @@ class Context:
     check_store: Callable[[], None]
     accounts: Accounts
     audit: Audit
+    measures: Measures
     printers: Printers
     linking: Linking
     history: History

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_server.api.responses import Json
+from reference_server.logs import REQUEST_ID
 from reference_server.media.jpeg import MOST_BYTES
 
 log = logging.getLogger("reference_server.requests")
@@ -37,6 +38,9 @@ _HEADERS = {
 }
 
 _SECRET_PATH = re.compile(r"^(/ws/(?:share_)?token/[a-z]+/|/setup/)[^/]+")
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def logged_path(path: str) -> str:
@@ -114,27 +118,38 @@ class SecurityHeaders:
 
 
 class RequestLog:
-    """One line a request, at debug when all is well: agents and pages ask often."""
+    """One line a request, at debug when all is well: agents and pages ask often. Each request has an id (the proxy's
+    `X-Request-ID`, or a new one), which goes back in the answer and into every log line."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, count: Callable[[str, int, float], None], new_id: Callable[[], str]) -> None:
+        self._app, self._count, self._new_id = app, count, new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status, began = 0, time.monotonic()
+        sent = Headers(scope=scope).get("x-request-id", "")
+        number = sent if _REQUEST_ID.fullmatch(sent) else self._new_id()
+        REQUEST_ID.set(number)  # every line that this request logs carries it
 
         async def noted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = number
             await send(message)
 
         try:
             await self._app(scope, receive, noted)
         finally:
-            spent = (time.monotonic() - began) * 1000
+            spent = time.monotonic() - began
+            self._count(scope["method"], status, spent)
             level = logging.WARNING if status >= 500 else logging.DEBUG
-            path = logged_path(scope["path"])
-            log.log(level, "%s %s %s %.0f ms", scope["method"], path, status or "broken off", spent)
+            if log.isEnabledFor(level):
+                path = logged_path(scope["path"])
+                fields = {"method": scope["method"], "path": path, "status": status, "ms": round(spent * 1000, 1)}
+                log.log(
+                    level, "%s %s %s %.0f ms", scope["method"], path, status or "broken off", spent * 1000,
+                    extra={"fields": fields},
+                )  # fmt: skip

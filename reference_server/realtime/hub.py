@@ -42,6 +42,11 @@ class Hub:
 
     # --- agents --------------------------------------------------------------------------------------------------
 
+    def counts(self) -> tuple[int, int]:
+        """Agents and web clients that are connected."""
+        groups = (*self._viewers.values(), *self._overviews.values())
+        return len(self._agents), sum(len(group) for group in groups)
+
     def agent(self, printer_id: int) -> AgentPeer | None:
         return self._agents.get(printer_id)
 

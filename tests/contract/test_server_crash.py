@@ -204,6 +204,34 @@ def finish(program: Program, token: str, outbox: Outbox) -> None:
         agent.send({"current_print_ts": -1, "status": status(time.time(), "Operational")})
 
 
+def test_a_stop_under_load_loses_nothing_and_tells_nobody_that_it_did(tmp_path: Path) -> None:
+    """SIGTERM while an agent and a person are at it: what was confirmed is there; the program ends in time, with 0."""
+    token, key = link(tmp_path)
+    program, outbox, person = Program(tmp_path), Outbox(random.Random(SEED)), Person(key)
+    for _ in range(3):
+        program.start()
+        person.begin(program.port)
+        seconds = random.Random(SEED).uniform(0.5, 1.0)
+        assert program.process is not None
+        stopper = threading.Timer(seconds, program.process.terminate)
+        stopper.start()
+        with contextlib.suppress(WebSocketException, OSError, EOFError):
+            session(program, token, outbox, 5)
+        began = time.monotonic()
+        assert program.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 10
+        stopper.join()
+        person.end()
+    program.start()
+    finish(program, token, outbox)
+    assert program.end(signal.SIGTERM) == 0
+    with contextlib.closing(sqlite3.connect(make_config(tmp_path).database)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert dict(database.execute("SELECT ext_id, ended_reason FROM prints").fetchall()) == outbox.ends
+        person.check(database, tmp_path)
+    assert person.kept > 0
+
+
 def test_kill_minus_nine_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     print(f"OBICO_CRASH_SEED={SEED} OBICO_CRASH_KILLS={KILLS}")
