@@ -10,7 +10,7 @@ from reference_server.cli.common import Call, Problem, prepare
 from reference_server.config import ServerConfig
 from reference_server.lock import exclusive
 from reference_server.logs import configure
-from reference_server.memory import open_many_files, return_large_blocks, spare_collections
+from reference_server.memory import open_many_files, return_large_blocks, share_often, spare_collections
 
 MOST_FRAME = 4 * 1024 * 1024
 """Bytes of a WebSocket frame; text over 1 MiB is ignored without closing the connection (agent_core.wire.codec)."""
@@ -41,6 +41,7 @@ def run(call: Call) -> int:
     with exclusive(config.data_dir), _listen(config) as listener:
         return_large_blocks()
         open_many_files()
+        share_often()
         configure(config.log_level, config.log_format)
         config = replace(config, port=listener.getsockname()[1])
         app = create_app(config)

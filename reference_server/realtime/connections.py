@@ -58,17 +58,33 @@ class AgentOutbox:
                 return
 
 
+class LateFrame:
+    """A frame that is written when the first client is ready for it, and once for all of them."""
+
+    __slots__ = ("_text", "_write")
+
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write: Callable[[], str] | None = write
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        if self._write is not None:
+            self._text, self._write = self._write(), None
+        return self._text
+
+
 class WebOutbox:
     """Frames for one web client: of each state only the newest, of relayed frames the last few. Nothing is taken any
     more once it is closing."""
 
     def __init__(self) -> None:
-        self._states: dict[int, str] = {}  # one a printer
+        self._states: dict[int, str | LateFrame] = {}  # one a printer
         self._relayed: deque[str] = deque(maxlen=RELAY_QUEUE)
         self._wake = asyncio.Event()
         self._close: tuple[int, str] | None = None
 
-    def put_state(self, key: int, frame: str) -> None:
+    def put_state(self, key: int, frame: str | LateFrame) -> None:
         if self._close is None:
             self._states[key] = frame
             self._wake.set()
@@ -99,7 +115,10 @@ class WebOutbox:
                     await asyncio.wait_for(send(self._relayed.popleft()), SEND_LIMIT)
                 if self._states:
                     key = next(iter(self._states))
-                    await asyncio.wait_for(send(self._states.pop(key)), SEND_LIMIT)
+                    frame = self._states.pop(key)
+                    await asyncio.wait_for(send(frame if isinstance(frame, str) else frame.text), SEND_LIMIT)
+                # A client that takes all at once must not keep the others waiting: it may look at thousands.
+                await asyncio.sleep(0)
             if self._close is not None:
                 await asyncio.wait_for(close(*self._close), SEND_LIMIT)
                 return

@@ -1,7 +1,7 @@
 """Who is connected to which printer, and what reaches whom. One event loop, no lock, no SQL.
 
-A change of a printer is encoded once for all web clients that know the server by the same address; each client's outbox
-keeps the newest state only, so a slow one holds up nobody.
+A change of a printer is encoded once for all web clients that know the server by the same address, when the first of
+them is ready for it; each client's outbox keeps the newest state only, so a slow one holds up nobody and costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from agent_core.wire.codec import encode_json
 from agent_core.wire.messages import CLOSE_DUPLICATE, Capability, RemoteStatus, ServerInfo
 from reference_server import NAME, VERSION
+from reference_server.realtime.connections import LateFrame
 from reference_server.realtime.peers import AgentPeer, WebPeer
 from reference_server.services.live import STATUS_LIFE, LivePrinter, LivePrinters
 from reference_server.services.model import PrinterRecord
@@ -123,8 +124,9 @@ class Hub:
         peer.sent_at = self._clock()
         peer.outbox.put_state(live.record.printer.id, self._frame(peer, live))
 
-    def _frame(self, peer: WebPeer, live: LivePrinter) -> str:
-        return (self._render_shared if peer.shared else self._render)(live, peer.base)
+    def _frame(self, peer: WebPeer, live: LivePrinter) -> LateFrame:
+        render, base = self._render_shared if peer.shared else self._render, peer.base
+        return LateFrame(lambda: render(live, base))
 
     def is_viewed(self, live: LivePrinter) -> bool:
         printer = live.record.printer
@@ -149,7 +151,7 @@ class Hub:
         self._tell_remote_status(live)
         if not self.is_viewed(live):
             return
-        frames: dict[tuple[str, bool], str] = {}
+        frames: dict[tuple[str, bool], LateFrame] = {}
         now = self._clock()
         for peer in self.watchers(live):
             kind = (peer.base, peer.shared)

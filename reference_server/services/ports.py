@@ -185,7 +185,7 @@ class Printers(Protocol):
     def of_user(self, user_id: int) -> Sequence[Printer]:
         """Archived ones too, by id."""
 
-    def printing(self) -> Sequence[Printer]:
+    def printing(self) -> Sequence[int]:
         """Everybody's that have a current print; neither archived nor deleted."""
 
     def add(self, printer: Printer) -> Printer: ...
@@ -307,6 +307,9 @@ class Notices(Protocol):
 
     def latest(self, printer_id: int, kinds: Sequence[NoticeKind], limit: int) -> Sequence[Notice]:
         """A printer's notices of these kinds, newest first."""
+
+    def last_of_each(self, kinds: Sequence[NoticeKind]) -> Sequence[Notice]:
+        """Each printer's newest notice of these kinds."""
 
     def find(self, query: NoticeQuery) -> tuple[Sequence[Notice], int]:
         """A page, newest first, and how many there are in all."""

@@ -45,6 +45,11 @@ class SqlNotices:
         )  # fmt: skip
         return [to_entity(row, Notice) for row in self._session.scalars(query)]
 
+    def last_of_each(self, kinds: Sequence[NoticeKind]) -> Sequence[Notice]:
+        newest = select(func.max(NoticeRow.id)).where(NoticeRow.kind.in_(kinds)).group_by(NoticeRow.printer_id)
+        query = select(NoticeRow).where(NoticeRow.id.in_(newest)).order_by(NoticeRow.id)
+        return [to_entity(row, Notice) for row in self._session.scalars(query)]
+
     def find(self, query: NoticeQuery) -> tuple[Sequence[Notice], int]:
         wanted = select(NoticeRow).where(NoticeRow.user_id == query.user_id)
         if query.kinds is not None:

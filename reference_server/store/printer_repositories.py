@@ -42,11 +42,11 @@ class SqlPrinters:
         query = select(PrinterRow).where(PrinterRow.user_id == user_id, PrinterRow.deleted_at.is_(None))
         return [to_entity(row, Printer) for row in self._session.scalars(query.order_by(PrinterRow.id))]
 
-    def printing(self) -> Sequence[Printer]:
-        query = select(PrinterRow).where(
+    def printing(self) -> Sequence[int]:
+        query = select(PrinterRow.id).where(
             PrinterRow.current_print_id.is_not(None), PrinterRow.deleted_at.is_(None), PrinterRow.archived_at.is_(None)
         )
-        return [to_entity(row, Printer) for row in self._session.scalars(query)]
+        return list(self._session.scalars(query))
 
     def add(self, printer: Printer) -> Printer:
         row = PrinterRow()

@@ -67,8 +67,10 @@ class Findings:
     def away_before(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """At the start: the printers in mid-print, and those of them that were told to be away. Raises StoreFailed."""
         with self._store.read() as tx:
-            printing = tuple(printer.id for printer in tx.printers.printing())
-            return printing, tuple(number for number in printing if _told_away(tx, number))
+            printing = tuple(tx.printers.printing())
+            last = {notice.printer_id for notice in tx.notices.last_of_each(_AWAY)
+                    if notice.kind is NoticeKind.PRINTER_OFFLINE}  # fmt: skip
+            return printing, tuple(number for number in printing if number in last)
 
     def write(self, finding: Finding) -> Notice | None:
         """None: there is nothing (more) to tell. Raises StoreFailed."""

@@ -142,15 +142,72 @@ def test_a_change_is_encoded_once_for_all_who_look_by_the_same_address() -> None
     async def journey() -> None:
         hub, rendered = make_hub([0.0])
         live = hub.live.put(record())
-        for base in ("a", "a", "a", "b"):
-            hub.attach_web(WebPeer(1, 2, base), [live])
-        hub.attach_web(WebPeer(1, None, "a"), [live])
-        rendered.clear()
+        peers = [WebPeer(1, 2, base) for base in ("a", "a", "a", "b")] + [WebPeer(1, None, "a")]
+        for peer in peers:
+            hub.attach_web(peer, [live])
         hub.publish(2)
-        assert sorted(rendered) == ["a", "b"]
         hub.publish(99)
         hub.relay(99, {})
-        assert len(rendered) == 2
+        frames = [(await drain(peer.outbox))[0][-1] for peer in peers]
+        assert frames == [{"id": 2, "status": None}] * 5
+        assert sorted(rendered) == ["a", "b"]
+
+    run(journey)
+
+
+def test_a_client_that_does_not_read_costs_no_encoding_and_gets_the_newest() -> None:
+    async def journey() -> None:
+        hub, rendered = make_hub([0.0])
+        live = hub.live.put(record())
+        reader, sleeper = WebPeer(1, 2, "a"), WebPeer(1, 2, "a")
+        for peer in (reader, sleeper):
+            hub.attach_web(peer, [live])
+        sent: list[Any] = []
+
+        came = asyncio.Event()
+
+        async def send(frame: str) -> None:
+            sent.append(json.loads(frame)["status"])
+            came.set()
+
+        async def close(_code: int, _reason: str) -> None:
+            raise AssertionError
+
+        reading = asyncio.create_task(reader.outbox.run(send, close))
+        await asyncio.sleep(0)
+        for ts in range(1, 101):
+            live.take_status({"_ts": ts}, 0.0, may_be_old=False)
+            hub.publish(2)
+            while not sent or sent[-1] != {"_ts": ts}:
+                came.clear()
+                await came.wait()
+        reading.cancel()
+        written = len(rendered)
+        late, _ = await drain(sleeper.outbox)
+        assert late == [{"id": 2, "status": {"_ts": 100}}]
+        assert len(rendered) == written
+
+    run(journey)
+
+
+def test_a_client_of_thousands_of_printers_lets_the_others_work() -> None:
+    async def journey() -> None:
+        outbox, others = WebOutbox(), 0
+        for number in range(50):
+            outbox.put_state(number, "{}")
+
+        async def send(_frame: str) -> None:
+            pass
+
+        async def close(_code: int, _reason: str) -> None:
+            pass
+
+        outbox.close(1000, "bye")
+        sending = asyncio.create_task(outbox.run(send, close))
+        while not sending.done():
+            others += 1
+            await asyncio.sleep(0)
+        assert others >= 50
 
     run(journey)
 
