@@ -65,7 +65,7 @@ def from_sources() -> Programs:
 
 
 class Server:
-    """The reference server with a data folder of its own."""
+    """The reference server with a data folder of its own; `more`: further options."""
 
     def __init__(
         self, programs: Programs, folder: Path, port: int = 0, host: str = "127.0.0.1", more: Sequence[str] = ()

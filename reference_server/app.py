@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from reference_server import VERSION
-from reference_server.api import accounts, audit, docs, errors, measures, oauth, pages, security, sockets
+from reference_server.api import accounts, alerts, audit, docs, errors, measures, oauth, pages, security, sockets
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
@@ -30,6 +30,8 @@ from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker
 from reference_server.config import ServerConfig
+from reference_server.couriers.delivery import DeliveryWorker
+from reference_server.couriers.pool import CourierPool, SmtpSettings
 from reference_server.detection.pipeline import Pipeline, Sight
 from reference_server.detectors import make_eyes
 from reference_server.media.disk import Room
@@ -50,7 +52,10 @@ from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
+from reference_server.services.alerts.channels import Channels
 from reference_server.services.alerts.findings import Findings
+from reference_server.services.alerts.message import Links
+from reference_server.services.alerts.queue import AlertQueue
 from reference_server.services.audit import Audit
 from reference_server.services.clock import Now, utc_now
 from reference_server.services.detection.records import DetectionRecords
@@ -102,6 +107,26 @@ def make_accounts(
 
 def _derived(key: bytes, purpose: str) -> bytes:
     return hmac.new(key, purpose.encode(), hashlib.sha256).digest()
+
+
+def smtp_settings(config: ServerConfig) -> SmtpSettings | None:
+    if config.smtp_host is None or config.smtp_from is None:
+        return None
+    return SmtpSettings(
+        config.smtp_host, config.smtp_port, config.smtp_security, config.smtp_from, config.smtp_user or "",
+        config.smtp_password,
+    )  # fmt: skip
+
+
+def _links(config: ServerConfig, signer: MediaSigner, media: MediaStore, now: Now) -> Links:
+    def image_url(path: str) -> str:
+        return config.local_url + signer.url(path, now().timestamp())
+
+    def image_file(path: str) -> str | None:
+        found = media.locate(path)
+        return str(found) if found is not None and found.is_file() else None
+
+    return Links(config.local_url, image_url, image_file)
 
 
 def make_context(
@@ -164,6 +189,10 @@ def make_context(
         ),
         web_socket=WebClientSocket(hub, clock),
         alert_watch=alert_watch,
+        alert_channels=Channels(database, now, random),
+        alert_queue=AlertQueue(database, now, random, _links(config, signer, media, now)),
+        courier=CourierPool(config.address_policy, smtp_settings(config)),
+        alert_test_throttle=Throttle(10, 600, clock),  # per user: mail to any address
         media=media,
         pictures=Pictures(media),
         detection=Pipeline(
@@ -218,6 +247,7 @@ def create_app(
         BackgroundWorker("detection", context.detection.run),
         BackgroundWorker("detection-sweep", context.detection.sweep),
         BackgroundWorker("alert watch", context.alert_watch.run),
+        BackgroundWorker("alerts", DeliveryWorker(context.alert_queue, context.courier, now, clock).run),
         BackgroundWorker("time-lapse", context.timelapse.run),
         BackgroundWorker("retention", context.retention.run),
     )
@@ -243,7 +273,7 @@ def create_app(
     app.state.context = context
     routers = (
         accounts, security, audit, measures,
-        printer, pictures, events, files, linking, printers, actions, prints, detection, library, sharing,
+        printer, pictures, events, files, linking, printers, actions, prints, detection, alerts, library, sharing,
         discovery, others, oauth, sockets, pages, docs,
     )  # fmt: skip
     for module in routers:

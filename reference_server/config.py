@@ -31,6 +31,7 @@ class ServerConfig:
     `detector_model`: the local one's file; `detector_timeout`: seconds for one picture; `detection_every`: seconds from
     one judged picture of a printer to the next (wire-protocol.md §5.4 assumes 10).
     `offline_alert_after`: seconds without an agent in mid-print until the printer counts as offline.
+    `smtp_*`: the mail server that alerts go through; None = no mail.
     `media_max_*`: how much of prints' media is kept, 0 = no limit; `media_keep_free_mb`: megabytes (10⁶ bytes) that
     stay free on the disk.
     """
@@ -58,6 +59,12 @@ class ServerConfig:
     media_max_disk_percent: int
     media_keep_free_mb: int
     offline_alert_after: float
+    smtp_host: str | None
+    smtp_port: int
+    smtp_security: str
+    smtp_from: str | None
+    smtp_user: str | None
+    smtp_password: str | None = field(repr=False)
 
     @property
     def database(self) -> Path:
@@ -163,6 +170,18 @@ def _secret(text: str) -> str | None:
     return text or None
 
 
+def _text(text: str) -> str | None:
+    if not text.isprintable() or len(text) > 253:
+        raise ValueError("a short text is needed")
+    return text or None
+
+
+def _mailbox(text: str) -> str | None:
+    if text and (text.count("@") != 1 or not text.isascii() or not text.isprintable() or "," in text):
+        raise ValueError("an e-mail address is needed")
+    return text or None
+
+
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         value = float(text) if text.replace(".", "", 1).isdecimal() else -1.0
@@ -247,6 +266,15 @@ SETTINGS: tuple[Setting, ...] = (
             "megabytes that stay free on the disk: below that pictures are shown but not kept", "MB"),
     Setting("offline-alert-after", "OBICO_SERVER_OFFLINE_ALERT_AFTER", "120", _seconds(1, 86400),
             "seconds without a printer's agent in mid-print until an alert tells of it", "SECONDS"),
+    Setting("smtp-host", "OBICO_SERVER_SMTP_HOST", "", _text, "mail server that alerts are sent through", "HOST"),
+    Setting("smtp-port", "OBICO_SERVER_SMTP_PORT", "587", _port, "its port", "PORT"),
+    Setting("smtp-security", "OBICO_SERVER_SMTP_SECURITY", "starttls", _choice("starttls", "tls", "none"),
+            "how the way to it is encrypted: starttls (port 587), tls (port 465) or none", "KIND"),
+    Setting("smtp-from", "OBICO_SERVER_SMTP_FROM", "", _mailbox,
+            "address that alerts come from, such as printers@example.org", "ADDRESS"),
+    Setting("smtp-user", "OBICO_SERVER_SMTP_USER", "", _text, "name to log in to it with", "NAME"),
+    Setting("smtp-password", "OBICO_SERVER_SMTP_PASSWORD", "", _secret, "password of the mail server", "PASSWORD",
+            secret=True),
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from reference_server.api.obico.views import Views
 from reference_server.config import ServerConfig
+from reference_server.couriers.pool import CourierPool
 from reference_server.detection.pipeline import Pipeline
 from reference_server.media.frames import FrameStore
 from reference_server.media.pictures import Pictures
@@ -25,6 +26,8 @@ from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
 from reference_server.services.agent_reports import AgentReports
+from reference_server.services.alerts.channels import Channels
+from reference_server.services.alerts.queue import AlertQueue
 from reference_server.services.audit import Audit
 from reference_server.services.clock import Now
 from reference_server.services.detection.records import DetectionRecords
@@ -68,6 +71,10 @@ class Context:
     agent_socket: AgentSocket
     web_socket: WebClientSocket
     alert_watch: AlertWatch
+    alert_channels: Channels
+    alert_queue: AlertQueue
+    courier: CourierPool
+    alert_test_throttle: Throttle
     media: MediaStore
     pictures: Pictures
     detection: Pipeline

@@ -89,6 +89,8 @@ class NoticeWriter:
             return
         for event in change.events:
             job = next((job for job in change.prints if job.id == event.print_id), None)
+            if job is None and event.print_id is not None:
+                job = tx.prints.get(event.print_id)  # it had all of it already: a cancelled print that ends
             self._write(tx, change, event, job)
         if change.corrected is not None and (ended := tx.events.ended(change.corrected.id)) is not None:
             self._write(tx, change, ended, change.corrected, corrected=True)

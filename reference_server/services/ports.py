@@ -340,8 +340,9 @@ class Alerts(Protocol):
     def queued(self, channel_id: int) -> int:
         """How many are on their way."""
 
-    def due(self, now: datetime, limit: int) -> Sequence[Delivery]:
-        """Of each channel and lane the oldest that is on its way, if its time has come; longest due first."""
+    def due(self, now: datetime, limit: int, without: Sequence[int]) -> Sequence[Delivery]:
+        """Of each channel and lane the oldest that is on its way, if its time has come; longest due first.
+        `without`: channels to leave out."""
 
     def give_up(self, channel_id: int, reason: str, now: datetime) -> None:
         """Everything of that channel that is on its way has failed."""

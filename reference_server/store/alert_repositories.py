@@ -126,7 +126,7 @@ class SqlAlerts:
         )
         return self._session.scalar(query) or 0
 
-    def due(self, now: datetime, limit: int) -> Sequence[Delivery]:
+    def due(self, now: datetime, limit: int, without: Sequence[int]) -> Sequence[Delivery]:
         older = aliased(DeliveryRow)
         waits = exists().where(
             older.channel_id == DeliveryRow.channel_id, older.lane == DeliveryRow.lane,
@@ -135,6 +135,7 @@ class SqlAlerts:
         query = (
             select(DeliveryRow)
             .where(DeliveryRow.state == DeliveryState.QUEUED, DeliveryRow.due_at <= now, ~waits)
+            .where(DeliveryRow.channel_id.not_in(without))
             .order_by(DeliveryRow.due_at, DeliveryRow.id).limit(limit)
         )  # fmt: skip
         return [to_entity(row, Delivery) for row in self._session.scalars(query)]

@@ -21,6 +21,7 @@ from reference_server.api.routes import flat
 from reference_server.api.schemas import (
     accounts,
     agent,
+    alerts,
     detection,
     examples,
     files,
@@ -34,7 +35,7 @@ from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, security, printers, prints, detection, files, others, agent, sharing)
+TABLES = (accounts, security, printers, prints, detection, alerts, files, others, agent, sharing)
 """A new router's table is added here."""
 
 ABOUT = """\
@@ -57,6 +58,7 @@ TAGS = {
     "prints": "Print jobs, their videos and what detection saw.",
     "detection": "What failure detection saw, decided and leaves out, and what people say of it.",
     "files": "G-code files and folders that are kept on the server, and those that printers have.",
+    "alerts": "Who is told of what, where and when, and what became of it.",
     "others": "Linking codes, printer events, version, health.",
     "agent": "For agents.",
 }
