@@ -18,7 +18,7 @@ from reference_server.services.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
 """Seconds between two looks into the queue: two small reads."""
 
 TIDY_EVERY = 3600.0
