@@ -88,6 +88,27 @@ export const setMasks = (id, masks) => call("PUT", `/api/v1/printers/${id}/masks
 export const print = (id) => get(`/api/v1/prints/${id}/`);
 export const deletePrint = (id) => call("DELETE", `/api/v1/prints/${id}/`);
 export const decisions = (id) => get(`/api/v1/prints/${id}/decisions/`);
+export const channels = () => get("/api/v1/notification_channels/");
+export const addChannel = (fields) => post("/api/v1/notification_channels/", fields);
+export const changeChannel = (id, fields) => call("PATCH", `/api/v1/notification_channels/${id}/`, fields);
+export const removeChannel = (id) => call("DELETE", `/api/v1/notification_channels/${id}/`);
+/** Sends at once: it may take as long as the other side does. */
+export const testChannel = (id) => call("POST", `/api/v1/notification_channels/${id}/test/`, {}, 40_000);
+export const alertSettings = () => get("/api/v1/notification_settings/");
+export const changeAlertSettings = (fields) => call("PATCH", "/api/v1/notification_settings/", fields);
+
+export const changePassword = (old, fresh) => post("/api/v1/auth/password/", { old_password: old, new_password: fresh });
+export const secondFactor = () => get("/api/v1/auth/second_factor/");
+export const beginSecondFactor = (password) => post("/api/v1/auth/second_factor/", { password });
+export const confirmSecondFactor = (code) => post("/api/v1/auth/second_factor/confirm/", { code });
+export const newRecoveryCodes = (password) => post("/api/v1/auth/second_factor/recovery_codes/", { password });
+export const removeSecondFactor = (password) => call("DELETE", "/api/v1/auth/second_factor/", { password });
+export const sessions = () => get("/api/v1/auth/sessions/");
+export const endSession = (id) => call("DELETE", `/api/v1/auth/sessions/${id}/`);
+export const apiKeys = () => get("/api/v1/api_keys/");
+export const addApiKey = (name) => post("/api/v1/api_keys/", { name });
+export const removeApiKey = (id) => call("DELETE", `/api/v1/api_keys/${id}/`);
+
 export const recentPrints = (limit) => get(`/api/v1/prints/?sorting=date_desc&limit=${limit}`);
 export const recentEvents = (limit) => get(`/api/v1/printer_events/?limit=${limit}`);
 /** A sign of life, within 5 s. */

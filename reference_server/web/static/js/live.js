@@ -4,6 +4,7 @@ import { h, icon, setText, show } from "./dom.js";
 import { LiveSocket } from "./socket.js";
 import { printerName, printerState } from "./state.js";
 import { Store } from "./store.js";
+import { editAlerts } from "./view/alerts.js";
 import { Banner } from "./view/banner.js";
 import { Card } from "./view/card.js";
 import { VERBS, ask, outcomeOf, reached, refusal } from "./view/commands.js";
@@ -13,6 +14,7 @@ import { linkPrinter } from "./view/link.js";
 import { showPrint } from "./view/print.js";
 import { editMasks } from "./view/masks.js";
 import { Prints } from "./view/prints.js";
+import { editSecurity } from "./view/security.js";
 import { printerSettings } from "./view/settings.js";
 
 const PRINTS = 10; // rows of the list
@@ -337,6 +339,20 @@ for (const button of document.querySelectorAll("[data-action=link]")) {
   button.prepend(icon("plus"));
   button.addEventListener("click", () => actions.link());
 }
+/** A dialog of the account behind a button at the top. */
+function account(id, iconName, open) {
+  const button = document.getElementById(id);
+  button.append(icon(iconName));
+  button.addEventListener("click", async () => {
+    try {
+      await open(() => store.serverNow());
+    } catch (error) {
+      notice(`This cannot be shown: ${error.message}`);
+    }
+  });
+}
+account("alerts", "bell", editAlerts);
+account("security", "shield", editSecurity);
 document.getElementById("logout").addEventListener("click", async () => {
   try {
     await api.logOut();

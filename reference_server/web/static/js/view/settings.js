@@ -3,42 +3,10 @@ import * as api from "../api.js";
 import { h, setText, show } from "../dom.js";
 import { printerName } from "../state.js";
 import { dialogHead, openDialog } from "./confirm.js";
+import { check, choice, field, wrongFields } from "./fields.js";
 
 // The server's own limits (docs/server-api.md).
 const LIMITS = { retract_on_pause: 50, lift_z_on_pause: 100 };
-
-let counter = 0;
-
-/** A labelled control with its hint and a place for what is wrong with it. */
-function field(label, control, { hint = null, unit = null } = {}) {
-  counter += 1;
-  control.id = `field-${counter}`;
-  const error = h("p", { class: "field-error", id: `${control.id}-error`, hidden: true });
-  const hintNode = hint === null ? null : h("p", { class: "hint", id: `${control.id}-hint` }, hint);
-  control.setAttribute("aria-describedby", `${hint === null ? "" : `${control.id}-hint `}${control.id}-error`);
-  const row = h("div", { class: "control" }, control, unit === null ? null : h("span", { class: "unit" }, unit));
-  const node = h("div", { class: "field" }, h("label", { for: control.id }, label), row, hintNode, error);
-  const complain = (words) => {
-    setText(error, words ?? "");
-    show(error, Boolean(words));
-    control.setAttribute("aria-invalid", String(Boolean(words)));
-  };
-  return { node, control, complain };
-}
-
-function check(label, checked, hint) {
-  counter += 1;
-  const control = h("input", { type: "checkbox", id: `field-${counter}`, "aria-describedby": `field-${counter}-hint` });
-  control.checked = checked === true;
-  const node = h(
-    "div",
-    { class: "field check" },
-    control,
-    h("label", { for: control.id }, label),
-    h("p", { class: "hint", id: `${control.id}-hint` }, hint),
-  );
-  return { node, control, complain: () => {} };
-}
 
 const ACTIONS = [
   ["PAUSE", "Pause it"],
@@ -54,12 +22,6 @@ const SENSITIVITIES = [
 function nearest(value) {
   const known = SENSITIVITIES.map(([number]) => number);
   return known.reduce((best, number) => (Math.abs(number - value) < Math.abs(best - value) ? number : best), "1");
-}
-
-function choice(label, options, value, hint) {
-  const control = h("select", {}, ...options.map(([key, words]) => h("option", { value: key }, words)));
-  control.value = value;
-  return field(label, control, { hint });
 }
 
 /** Resolves with {action: "saved", printer} | {action: "masks"} | {action: "link"} | {action: "delete"} | {action: null}. */
@@ -180,7 +142,7 @@ export async function printerSettings(printer) {
       saved = await api.changePrinter(printer.id, entered);
       dialog.close("saved");
     } catch (error) {
-      complain(Object.fromEntries(Object.entries(error.errors ?? {}).map(([name, words]) => [name, [words].flat().join(" ")])));
+      complain(wrongFields(error));
       setText(trouble, error.message);
       show(trouble, true);
     } finally {
