@@ -27,8 +27,9 @@ def free_port() -> int:
 class ServerProcess:
     """`obico-reference-server` with a data directory of its own; may be stopped and started again."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *options: str) -> None:
         self.data_dir = data_dir
+        self._more = options
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.setup_link: str | None = None
@@ -46,7 +47,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "reference_server"]
         options = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         self._process = subprocess.Popen(
-            [*command, *options],
+            [*command, *options, *self._more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

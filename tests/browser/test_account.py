@@ -10,6 +10,7 @@ import time
 from base64 import b32decode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -26,12 +27,14 @@ def totp(secret: str, moment: float) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser, fresh_server: ServerProcess, complaints: Complaints) -> Iterator[Page]:
-    context = browser.new_context(base_url=fresh_server.url, storage_state=set_up(browser, fresh_server))
+def page(browser: Browser, tmp_path: Path, complaints: Complaints) -> Iterator[Page]:
+    server = ServerProcess(tmp_path / "data", "--allow-loopback-addresses", "yes").start()
+    context = browser.new_context(base_url=server.url, storage_state=set_up(browser, server))
     made = context.new_page()
     complaints.watch(made)
     yield made
     context.close()
+    server.stop()
 
 
 def test_second_factor_from_setting_up_to_log_in(page: Page, complaints: Complaints) -> None:
