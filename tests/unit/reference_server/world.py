@@ -104,6 +104,13 @@ def _shot(world: World) -> int:
         return max(int(shot.id) for shot in tx.detection.candidates(print_id))
 
 
+def _program(world: World) -> int:
+    """A program that may ask for keys. Only the owner registers one, and every user may know of it."""
+    name = world.text("").replace(world.name, "program")
+    found = world.context.oauth.register(world.user, name, "A program", ["http://127.0.0.1/x"])
+    return int(found.id)
+
+
 def _session(world: World) -> str:
     known = {session.public_id for session in world.context.accounts.sessions(world.user)}
     world.context.accounts.log_in(world.name, PASSWORD, "192.0.2.7")
@@ -115,6 +122,9 @@ MAKERS: Mapping[str, Callable[[World], Any]] = {
     "printer_id": lambda world: world.printer().printer.id,
     "print_id": _print,
     "file_id": _file,
+    "folder_id": lambda world: world.context.library.make_folder(world.user, world.text("folder"), None)[0].id,
+    "share_id": lambda world: world.context.sharing.share(world.user, world.id("printer_id")).id,
+    "row_id": _program,
     "key_id": _key,
     "shot_id": _shot,
     "session_id": _session,
