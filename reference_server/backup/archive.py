@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -48,28 +49,44 @@ class Made:
 
 
 def write_backup(data_dir: Path, target: Path, progress: Progress, now: datetime | None = None) -> Made:
-    """Raises BackupFailed, OSError."""
+    """Whole, or not at all. Raises BackupFailed, OSError."""
     if target.exists():
         raise BackupFailed(f"{target} is there already: choose another name")
     part = target.with_name(target.name + ".part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            made = stream_backup(data_dir, out, progress, now, frozenset({part.resolve()}))
+            os.fsync(out.fileno())
+        part.replace(target)
+        sync_folder(target.parent)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+    return made
+
+
+def stream_backup(
+    data_dir: Path,
+    out: BinaryIO,
+    progress: Progress,
+    now: datetime | None = None,
+    skip: AbstractSet[Path] = frozenset(),
+) -> Made:
+    """Into an open file or a pipe. Raises BackupFailed, OSError."""
     staging = data_dir / f"{STAGING}{os.getpid()}"
     _clear_old(data_dir)
     try:
         staging.mkdir(mode=0o700)
-        skip = {part.resolve(), target.resolve()}
         _link_all(data_dir, staging, skip)
         missing = _copy_database(data_dir / DATABASE, staging / DATABASE)
         _link_all(data_dir, staging, skip)
         missing = tuple(path for path in missing if not (staging / "media" / path).exists())
         made_at = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        files, size = _write(staging, part, made_at, progress)
-        part.replace(target)
-        sync_folder(target.parent)
+        files, size = _write(staging, out, made_at, progress)
     except sqlite3.Error as error:
         raise BackupFailed(f"the database cannot be copied: {error}") from None
     finally:
-        with suppress(OSError):
-            part.unlink()
         shutil.rmtree(staging, ignore_errors=True)
     return Made(files, size, missing, made_at)
 
@@ -98,7 +115,7 @@ def _files(folder: Path, inside: str = "") -> Iterator[str]:
             yield path
 
 
-def _link_all(data_dir: Path, staging: Path, skip: set[Path]) -> None:
+def _link_all(data_dir: Path, staging: Path, skip: AbstractSet[Path]) -> None:
     """What has a newer version (a camera's last picture) is taken anew."""
     for path in _files(data_dir):
         source, target = data_dir / path, staging / path
@@ -156,7 +173,7 @@ class _Hashed(io.RawIOBase):
         return data
 
 
-def _write(staging: Path, part: Path, made_at: str, progress: Progress) -> tuple[int, int]:
+def _write(staging: Path, out: BinaryIO, made_at: str, progress: Progress) -> tuple[int, int]:
     paths = [*_files(staging), DATABASE]
     total = sum((staging / path).stat().st_size for path in paths)
     done = 0
@@ -167,22 +184,19 @@ def _write(staging: Path, part: Path, made_at: str, progress: Progress) -> tuple
         progress(done, total)
 
     manifest: dict[str, dict[str, object]] = {}
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        with tarfile.open(fileobj=out, mode="w|", bufsize=1024 * 1024, format=tarfile.PAX_FORMAT) as tar:
-            revision = _revision(staging / DATABASE)
-            _add_text(tar, HEADER, {"format": FORMAT, "version": VERSION, "revision": revision, "made_at": made_at})
-            for path in paths:
-                with (staging / path).open("rb") as file:
-                    stat = os.fstat(file.fileno())
-                    info = tarfile.TarInfo(DATA + path)
-                    info.size, info.mtime, info.mode = stat.st_size, stat.st_mtime, 0o600
-                    hashed = _Hashed(file, told)
-                    tar.addfile(info, hashed)
-                manifest[DATA + path] = {"size": stat.st_size, "sha256": hashed.sha256.hexdigest()}
-            _add_text(tar, MANIFEST, {"files": manifest})
-        out.flush()
-        os.fsync(out.fileno())
+    with tarfile.open(fileobj=out, mode="w|", bufsize=1024 * 1024, format=tarfile.PAX_FORMAT) as tar:
+        revision = _revision(staging / DATABASE)
+        _add_text(tar, HEADER, {"format": FORMAT, "version": VERSION, "revision": revision, "made_at": made_at})
+        for path in paths:
+            with (staging / path).open("rb") as file:
+                stat = os.fstat(file.fileno())
+                info = tarfile.TarInfo(DATA + path)
+                info.size, info.mtime, info.mode = stat.st_size, stat.st_mtime, 0o600
+                hashed = _Hashed(file, told)
+                tar.addfile(info, hashed)
+            manifest[DATA + path] = {"size": stat.st_size, "sha256": hashed.sha256.hexdigest()}
+        _add_text(tar, MANIFEST, {"files": manifest})
+    out.flush()
     return len(paths), total
 
 

@@ -85,7 +85,9 @@ def _add_keep(commands: Commands, parents: list[argparse.ArgumentParser]) -> Non
         commands, "backup", "write database and media into one file, while the server runs",
         keep.BACKUP_EXAMPLES, keep.backup, parents,
     )  # fmt: skip
-    save.add_argument("file", nargs="?", default=None, help="where to; a file that is there is not overwritten")
+    save.add_argument(
+        "file", nargs="?", default=None, help="where to (-: standard output); a file that is there is not overwritten"
+    )
     back = add_command(
         commands, "restore", "bring a backup back into an empty data folder",
         keep.RESTORE_EXAMPLES, keep.restore, parents,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ safe as the data folder. It is a plain tar; check it any time with `restore --ch
 examples:
   obico-reference-server backup
       obico-backup-<date>-<time>.tar in this folder
+  ssh printers obico-reference-server backup - > printers.tar
+      to standard output
   obico-reference-server backup /mnt/nas/printers.tar --data-dir /var/lib/obico-reference-server
 """
 
@@ -58,9 +61,16 @@ class Percent:
 
 
 def backup(call: Call) -> int:
-    from reference_server.backup.archive import BackupFailed, write_backup
+    from reference_server.backup.archive import BackupFailed, stream_backup, write_backup
 
     needs_database(call.config)
+    if call.options["file"] == "-":
+        try:
+            stream_backup(call.config.data_dir, sys.stdout.buffer, Percent(call, "backed up"))
+        except BackupFailed as error:
+            raise Problem(str(error)) from None
+        _note_backup(call)
+        return 0
     target = Path(call.options["file"] or f"obico-backup-{datetime.now().astimezone():%Y%m%d-%H%M%S}.tar")
     try:
         made = write_backup(call.config.data_dir, target, Percent(call, "backed up"))

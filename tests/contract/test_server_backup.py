@@ -331,6 +331,18 @@ def test_nothing_is_ever_overwritten(small: Path, tmp_path: Path) -> None:
     assert "up to date" in command("migrate", "--data-dir", str(data), home=tmp_path).stdout
 
 
+def test_a_backup_goes_through_a_pipe(small: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command("restore", str(small), "--data-dir", str(data), home=tmp_path)
+    with (tmp_path / "piped.tar").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "reference_server", "backup", "-", "--data-dir", str(data)],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, stdout=out, stderr=subprocess.PIPE, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert "is whole" in command("restore", str(tmp_path / "piped.tar"), "--check", home=tmp_path).stdout
+
+
 def test_a_file_that_the_database_misses_is_named(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     command("restore", str(small), "--data-dir", str(data), home=tmp_path)
