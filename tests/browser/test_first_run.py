@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from playwright.sync_api import Browser, expect
+from pyotp import TOTP
 
 from tests.browser.conftest import OWNER, PASSWORD, Complaints
 from tests.browser.server import ServerProcess
@@ -87,5 +88,33 @@ def test_a_set_up_link_works_only_once(browser: Browser, fresh_server: ServerPro
     page.goto(fresh_server.wait_for_setup_link())
     expect(page).to_have_url(f"{fresh_server.url}/login")
     assert not other.request.post("/api/v1/auth/setup/", data=body).ok
+    other.close()
+    context.close()
+
+
+def test_a_second_factor_is_asked_for_with_the_password(browser: Browser, fresh_server: ServerProcess) -> None:
+    context = browser.new_context(base_url=fresh_server.url)
+    token = fresh_server.wait_for_setup_link().partition("#")[2]
+    made = context.request.post("/api/v1/auth/setup/", data={"token": token, "name": OWNER, "password": PASSWORD})
+    headers = {"X-CSRFToken": made.json()["csrf_token"]}
+    begun = context.request.post("/api/v1/auth/second_factor/", data={"password": PASSWORD}, headers=headers).json()
+    phone = TOTP(begun["secret"])
+    confirmed = context.request.post(
+        "/api/v1/auth/second_factor/confirm/", data={"code": phone.now()}, headers=headers
+    ).json()
+    other = browser.new_context(base_url=fresh_server.url)
+    page = other.new_page()
+    page.goto("/login")
+    page.get_by_label("Name").fill(OWNER)
+    page.get_by_label("Password").fill(PASSWORD)
+    expect(page.get_by_label("Code")).to_be_hidden()
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_label("Code")).to_be_focused()
+    page.get_by_label("Code").fill("no code")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("wrong, or was used already")
+    page.get_by_label("Code").fill(confirmed["recovery_codes"][0])
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{fresh_server.url}/")
     other.close()
     context.close()
