@@ -31,7 +31,7 @@ def drawn(number: int, size: tuple[int, int] = (640, 480), turn: int = 0) -> byt
 class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.token = link(folder)
+        self.token, _ = link(folder)
         self.program = Program(folder)
         self.program.start()
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.program.port}", timeout=PATIENCE)
