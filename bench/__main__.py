@@ -13,6 +13,7 @@ GROUPS = {
     "latency": "from the server's REST call to the printer's host (1 min)",
     "server": "the server: start-up, memory, statuses a second, latency to a page (1 min)",
     "gcode": "the G-code index: seconds and memory for 500 MB (1 min)",
+    "detection": "the built-in failure detector over whole drawn prints, good and failing (8 min)",
     "reconnect": "how long until the agent is back after its link is lost (4 min)",
 }
 

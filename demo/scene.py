@@ -54,7 +54,8 @@ class Look:
 
     `radius`, `bulge`, `turns`, `phase`: the part's outline; `height`: of the finished part; `tilt`: how much from above
     the camera looks (0: from the side, 1: straight down); `gantry`: a beam moves up with the nozzle; `slide`: how far
-    the bed with the part moves up and down in the picture, for printers whose bed does; `colour`: of the part.
+    the bed with the part moves up and down in the picture, for printers whose bed does; `colour`: of the part;
+    `text`: progress and clock are written into the picture.
     """
 
     radius: float = 0.11
@@ -68,6 +69,7 @@ class Look:
     gantry: bool = True
     slide: float = 0.0
     colour: tuple[float, float, float] = (1.0, 0.5, 0.19)
+    text: bool = True
     seed: int = 1
 
 
@@ -109,6 +111,8 @@ def picture(
     if fault is not None and fault.failure is Failure.SPAGHETTI:
         _strands(pen, size, look, ground, there, _strand_count(progress, fault))
     _head(pen, size, look, ground, progress.fraction, seconds)
+    if not look.text:
+        return image
     big, small = _font(max(12, height // 14)), _font(max(10, height // 24))
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 10) % 10} UTC"
     pen.text((width * 0.02, height * 0.02), f"{progress.fraction * 100:.1f} %  {progress.label}", (240, 240, 240), big)
@@ -140,7 +144,7 @@ def _part(
         radius = _outline(look, layer, width)
         y = where[1] - layer * _rise(look, height)
         x = where[0] + lean * (where[1] - y)
-        shade = 150 + round(70 * math.sin(layer / LAYERS * math.pi)) + (12 if layer % 2 else 0)
+        shade = 180 + round(25 * math.sin(layer / LAYERS * math.pi)) + (8 if layer % 2 else 0)
         box = (x - radius, y - radius * look.tilt, x + radius, y + radius * look.tilt)
         fill = (round(shade * red), round(shade * green), round(shade * blue))
         pen.ellipse(box, fill=fill, outline=(fill[0] // 2, fill[1] // 2, fill[2] // 2))
