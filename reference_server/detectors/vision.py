@@ -131,6 +131,9 @@ class VisionProcess:
         if self._process is None:
             return f"the vision process could not be started ({error})"
         process = self._process
+        # First its own end: a kill that comes at the same time takes the exit code away from asyncio.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_end_of(process), GRACE)
         self._kill()
         await self._reap()
         return f"the vision process ended in the middle of a picture ({_words(process.returncode or 0)})"
@@ -138,8 +141,9 @@ class VisionProcess:
     def _kill(self) -> None:
         """At once; whoever comes next waits for its end."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
             self._killed, self._process = self._process, None
 
     async def _reap(self) -> None:
