@@ -17,7 +17,7 @@ from reference_server.api.auth import Caller, Id, Services, User_
 from reference_server.api.bodies import json_object
 from reference_server.api.context import Context
 from reference_server.api.obico.changes import writable
-from reference_server.api.obico.parameters import LARGEST, Blank, One
+from reference_server.api.obico.parameters import LARGEST, Blank, IdInBody, One
 from reference_server.api.obico.printers import look, shown
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import Json, empty
@@ -54,8 +54,8 @@ Text = Annotated[str | None, Query(max_length=200, description="Part of the name
 Folder = Annotated[
     One | Top | None, Blank, Query(description="What is directly in that folder, or at the `root`; absent: anywhere.")
 ]
-Ids = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST, strict=True)]], Field(min_length=1, max_length=1000)]
-FolderId = Annotated[int, Field(ge=1, le=LARGEST, strict=True)] | None
+Ids = Annotated[list[IdInBody], Field(min_length=1, max_length=1000)]
+FolderId = IdInBody | None
 
 
 class FileIds(BaseModel):

@@ -56,7 +56,7 @@ class FirstRun(Said):
 class KeyName(Said):
     name: Annotated[str, Field(pattern=SOME_TEXT)]
     """For the list; the program that will use it. Cut after 100 characters."""
-    scopes: Annotated[list[Scope], Field(min_length=1)] = Field(default_factory=list)
+    scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     """All of them if absent."""
     expires_at: Time | None = None
 

@@ -75,13 +75,22 @@ class NotPrinted(Object):
     """The file, if it was stored; sent again it is not stored twice."""
 
 
+FILE_NAME = r"^[^/\\\x00]*[^/\\\s\x00][^/\\\x00]*$"
+"""A pattern: no slashes, and something besides blanks."""
+
+
+class NewFolder(Said):
+    name: Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": FILE_NAME})]
+    parent_folder: Annotated[int, Field(ge=1, le=2**53)] | None = None
+
+
 class FileNameChange(Change):
-    filename: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!-,\-0-\[\]-~]$")] = ""
+    filename: Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": FILE_NAME})] = ""
     parent_folder: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
 class FolderChange(Change):
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-.0-\[\]-~]*[!-,\-0-\[\]-~]$")] = ""
+    name: Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": FILE_NAME})] = ""
     parent_folder: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
@@ -97,9 +106,11 @@ _FOLDER = {200: Answer("The folder.", GCodeFolder, FOLDER)}
 _NO_PAGE = Answer("There is no such page.", Error, {"detail": "There is no such page."})
 _ONE_MISSING = Answer("One of them is not the user's: nothing was done.", Error, examples.ERROR)
 _TAKEN = Answer("There is a folder of that name.", Error, {"detail": "There is a folder of that name already."})
-_CHANGE_FILE = Call("Rename or move a file", _FILE, body=Body(FileNameChange, {"filename": "clip2.gcode"}))
+_CHANGE_FILE = Call(
+    "Rename or move a file", _FILE, body=Body(FileNameChange, {"filename": "clip2.gcode"}, required=False)
+)  # fmt: skip
 _CHANGE_FOLDER = Call(
-    "Rename or move a folder", {**_FOLDER, 409: _TAKEN}, body=Body(FolderChange, {"name": "clips"})
+    "Rename or move a folder", {**_FOLDER, 409: _TAKEN}, body=Body(FolderChange, {"name": "clips"}, required=False)
 )  # fmt: skip
 
 
@@ -145,6 +156,7 @@ CALLS = {
             201: Answer("The new folder.", GCodeFolder, FOLDER),
             409: Answer("Too many folders.", Error, {"detail": "There are 1000 folders already."}),
         },
+        body=Body(NewFolder, {"name": "clips"}),
     ),
     "GET /api/v1/g_code_folders/{folder_id}/": Call("One folder", _FOLDER),
     "PATCH /api/v1/g_code_folders/{folder_id}/": _CHANGE_FOLDER,

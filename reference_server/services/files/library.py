@@ -46,7 +46,7 @@ def safe_filename(name: str) -> str:
 
 def checked_name(field: str, value: object) -> str:
     """A name without slashes. Raises Invalid."""
-    found = clean(value, NAME_LIMIT + 1).strip() if isinstance(value, str) else ""
+    found = clean(value, NAME_LIMIT + 1).strip() if isinstance(value, str) and "\0" not in value else ""
     if not 1 <= len(found) <= NAME_LIMIT or "/" in found or "\\" in found or found in {".", ".."}:
         raise Invalid.field(field, f"A name of 1 to {NAME_LIMIT} characters without slashes is needed.")
     return found
