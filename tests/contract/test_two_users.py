@@ -47,7 +47,7 @@ FIELDS: Mapping[str, str] = {
     "printer_id": "printer_id", "print_id": "print_id", "print_ids": "print_id", "g_code_file_ids": "file_id",
     "g_code_file_id": "file_id", "folder_ids": "folder_id", "parent_folder": "folder_id",
     "resident_printer": "printer_id", "filter_by_printer_ids[]": "printer_id", "printer_ids": "printer_id",
-    "channel_id": "channel_id", "delivery_id": "delivery_id", "channel_ids": "channel_id",
+    "channel_id": "channel_id", "notice_id": "notice_id", "channel_ids": "channel_id",
 }  # fmt: skip
 """Ids in queries and bodies -> what they are ids of (world.py)."""
 

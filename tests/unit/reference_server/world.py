@@ -111,6 +111,21 @@ def _program(world: World) -> int:
     return int(found.id)
 
 
+def _channel(world: World) -> int:
+    channels = world.context.alert_channels
+    for old in channels.all(world.user)[5:]:
+        channels.remove(world.user, old.id)
+    body = {"kind": "webhook", "name": world.text("channel"), "target": f"https://example.org/{world.name}"}
+    return int(channels.add(channels.draft(world.user, body)).id)
+
+
+def _notice(world: World) -> int:
+    """The newest one: a print has begun."""
+    world.id("print_id")
+    with world.context.history._store.read() as tx:
+        return int(tx.notices.newest_id())
+
+
 def _session(world: World) -> str:
     known = {session.public_id for session in world.context.accounts.sessions(world.user)}
     world.context.accounts.log_in(world.name, PASSWORD, "192.0.2.7")
@@ -125,6 +140,8 @@ MAKERS: Mapping[str, Callable[[World], Any]] = {
     "folder_id": lambda world: world.context.library.make_folder(world.user, world.text("folder"), None)[0].id,
     "share_id": lambda world: world.context.sharing.share(world.user, world.id("printer_id")).id,
     "row_id": _program,
+    "channel_id": _channel,
+    "notice_id": _notice,
     "key_id": _key,
     "shot_id": _shot,
     "session_id": _session,
