@@ -67,9 +67,10 @@ BLANK: tuple[object, ...] = ("", [], {}, None, [""], ["null"], "null")
 
 NEVER_RIGHT = (
     "POST /api/v1/auth/second_factor/confirm/", "GET /api/v1/oauth/request/", "POST /api/v1/oauth/grant/",
-    "POST /api/v1/oauth/clients/",
+    "POST /api/v1/oauth/clients/", "POST /api/v1/notification_channels/",
+    "PATCH /api/v1/notification_channels/{channel_id}/",
 )  # fmt: skip
-"""A code that is right in this half minute; a program and an address that belong together."""
+"""A code that is right in this half minute; a program and an address, a channel and a target that belong together."""
 
 FAR_OFF = re.compile(r"1[0-8]|19[0-6]|0|2[2-9]|[3-9]")
 """The beginning of a date in a year that the server refuses; no schema can say which."""

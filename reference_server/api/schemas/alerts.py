@@ -186,7 +186,7 @@ CALLS = {
     ),
     "PATCH /api/v1/notification_channels/{channel_id}/": Call(
         "Change a channel", {200: Answer("The channel.", Channel, _CHANNEL)},
-        body=Body(ChannelChange, {"enabled": False}),
+        body=Body(ChannelChange, {"enabled": False}, required=False),
     ),
     "DELETE /api/v1/notification_channels/{channel_id}/": Call("Remove a channel", {204: Answer("It is gone.")}),
     "POST /api/v1/notification_channels/{channel_id}/test/": Call(
@@ -201,7 +201,7 @@ CALLS = {
     "PATCH /api/v1/notification_settings/": Call(
         "Change what you want to be told, and when",
         {200: Answer("Your settings.", NotificationSettings, _SETTINGS)},
-        body=Body(SettingsChange, {"kinds": {"print_started": True}, "zone": "Europe/Berlin"}),
+        body=Body(SettingsChange, {"kinds": {"print_started": True}, "zone": "Europe/Berlin"}, required=False),
     ),
     "GET /api/v1/notices/": Call(
         "What there was to tell", {200: Answer("The notices.", list[Notice], [_NOTICE], headers=_TOTAL)}

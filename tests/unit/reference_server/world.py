@@ -115,7 +115,7 @@ def _channel(world: World) -> int:
     channels = world.context.alert_channels
     for old in channels.all(world.user)[5:]:
         channels.remove(world.user, old.id)
-    body = {"kind": "webhook", "name": world.text("channel"), "target": f"https://example.org/{world.name}"}
+    body = {"kind": "webhook", "name": world.text("channel"), "target": f"https://alerts.invalid/{world.name}"}
     return int(channels.add(channels.draft(world.user, body)).id)
 
 
