@@ -60,6 +60,7 @@ RIGHT = {
     "old_password": PASSWORD,
     "new_password": PASSWORD,
     "expires_at": "2100-01-01T00:00:00Z",
+    "zone": "Europe/Berlin",
 }
 """Fields of bodies that no schema can describe."""
 
@@ -68,7 +69,7 @@ BLANK: tuple[object, ...] = ("", [], {}, None, [""], ["null"], "null")
 NEVER_RIGHT = (
     "POST /api/v1/auth/second_factor/confirm/", "GET /api/v1/oauth/request/", "POST /api/v1/oauth/grant/",
     "POST /api/v1/oauth/clients/", "POST /api/v1/notification_channels/",
-    "PATCH /api/v1/notification_channels/{channel_id}/",
+    "PATCH /api/v1/notification_channels/{channel_id}/", "PATCH /api/v1/notification_settings/",
 )  # fmt: skip
 """A code that is right in this half minute; a program and an address, a channel and a target that belong together."""
 
