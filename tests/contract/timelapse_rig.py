@@ -31,6 +31,7 @@ def drawn(number: int, size: tuple[int, int] = (640, 480), turn: int = 0) -> byt
 class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._agents: list[Socket] = []
         self.token, _ = link(folder)
         self.program = Program(folder)
         self.program.start()
@@ -71,10 +72,10 @@ class Rig:
         tell("PrintStarted", began)
         for picture in pictures:
             self.post(picture)
+        found: int = max(job["id"] for job in self.http.get("/api/v1/prints/").json())
         tell(end, time.time())
         agent.send({"current_print_ts": -1, "status": status(time.time(), "Operational")})
-        agent.close()
-        found: int = self.http.get("/api/v1/prints/?limit=1").json()[0]["id"]
+        self._agents.append(agent)  # closing takes a moment, in which a video may be done
         return found
 
     def shown(self, print_id: int) -> dict[str, Any]:
@@ -90,6 +91,8 @@ class Rig:
         assert self.http.patch("/api/v1/printers/1/", json=fields).status_code == 200
 
     def close(self) -> None:
+        for agent in self._agents:
+            agent.close()
         self.http.close()
         if self.program.process is not None:
             self.program.process.kill()
