@@ -25,8 +25,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-MOST_PRINTS = 64
-"""Each costs about 1.5 MB."""
+MOST_PRINTS = 24
+"""Each costs about 6 MB."""
 
 WIDTH = 192
 """Pixels of the small picture; its height follows from the picture's shape."""
@@ -147,7 +147,7 @@ class Watch:
             changed = (_apart(fitted, self.recent[-1]) > DIFFERENT / 2).astype(np.float32)
             self.busy = changed if self.busy is None else 0.95 * self.busy + 0.05 * changed
             seen = seen & (self.busy < BUSY)
-        self.recent.append(fitted)
+        self.recent.append(_bytes(fitted))
         if len(self.recent) < RECENT:
             return [], []
         slow = np.median(np.stack(self.recent), axis=0)
@@ -221,7 +221,7 @@ class Watch:
             return [], []
         suspicious = self.moved.count >= PATIENCE or self.strands.count >= PATIENCE
         if not suspicious and (not self.states or percent >= self.states[-1].percent + STEP):
-            self._remember(State(percent, slow), seen)
+            self._remember(State(percent, _bytes(slow)), seen)
         then = self._state_before(percent)
         if then is None:
             return [], []
@@ -355,7 +355,12 @@ def _grey(picture: Any) -> Any:
 
 def _apart(one: Any, other: Any) -> Any:
     """How far each pixel's colours are apart, in levels of the channel that differs most."""
-    return np.abs(one - other).max(axis=2)
+    return np.abs(one.astype(np.float32) - other.astype(np.float32)).max(axis=2)
+
+
+def _bytes(picture: Any) -> Any:
+    """A quarter of the memory."""
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
 def _distance(one: Any, other: Any, seen: Any) -> float:
