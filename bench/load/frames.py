@@ -63,8 +63,10 @@ class StatusFrames:
 
     def _payload(self, ts: float, step: int) -> bytes:
         step %= 1000
+        # As in the recording a nozzle at its 215 °C and a bed that is off: a heater that arrives at its target, or
+        # leaves it, is an event.
         values = {
-            b"_ts": ts, b"tool0": 210 + step % 97 / 10, b"bed": 55 + step % 37 / 10, b"z": 10 + step / 100,
+            b"_ts": ts, b"tool0": 214.5 + step % 97 / 100, b"bed": 21.5 + step % 37 / 100, b"z": 10 + step / 100,
             b"completion": 10 + step * 0.0771, b"filepos": 1_000_000 + step * 97, b"print_time": 2000 + step,
         }  # fmt: skip
         # In the order of the recorded message.
