@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -136,8 +139,13 @@ class UnheldKlipperHost(KlipperHost):
 
     def get_going(self) -> None:
         self._klipper.control.wait_for(lambda s: (s.current_layer or 0) >= 3, 120)
-        state = self._klipper.control.state()
-        self._purged = state.position[3] - self._read(state).e
+        # What most looks agree on: a line that only retracts leaves X and Y as they are.
+        pause, seen = threading.Event(), []
+        for _ in range(25):
+            state = self._klipper.control.state()
+            seen.append(round(state.position[3] - self._read(state).e, 3))
+            pause.wait(0.07)
+        self._purged = statistics.mode(seen)
 
     def shown_pause(self) -> tuple[float, float]:
         state = self._klipper.control.wait_for(lambda s: s.is_paused and not s.moving, 30)
@@ -148,8 +156,16 @@ class UnheldKlipperHost(KlipperHost):
         """Nothing holds it."""
 
     def _read(self, state: Any) -> gcode_position.Position:
-        """Where the file led so far."""
-        return gcode_position.Position().run(self._text.encode()[: state.file_position].decode().splitlines())
+        """Where the file led so far. In mid-motion the nozzle and `file_position` may be a line or two apart: the
+        nearest line that ends where the nozzle is counts."""
+        found, best, position, read = gcode_position.Position(), math.inf, gcode_position.Position(), 0
+        for line in self._text.splitlines(keepends=True):
+            read += len(line.encode())
+            position.line(line)
+            here = math.dist((position.x, position.y), state.position[:2]) < EXACT
+            if here and abs(read - state.file_position) < best:
+                found, best = replace(position), abs(read - state.file_position)
+        return found
 
 
 def start_analysed(host: OctoPrintHost, name: str, text: str) -> None:
@@ -365,14 +381,14 @@ class Check:
 
     # --- a print that fails ---
 
-    def watched(self, pictures: int) -> bool:
-        """So many pictures are judged, without an alarm."""
+    def watched(self, pictures: int, percent: float) -> bool:
+        """So many pictures are judged and the print has come so far, without an alarm."""
 
         def work() -> tuple[str, bool]:
             def enough() -> bool:
-                return len(self._predictions()) >= pictures
+                return has_come(self.rest, self.printer, percent) and len(self._predictions()) >= pictures
 
-            wait_for(enough, 120, f"{pictures} judged pictures of {self.host.name}", 0.5)
+            wait_for(enough, 200, f"{pictures} judged pictures and {percent:g} % of {self.host.name}", 0.5)
             seen = self.rest.printer(self.printer)
             decisions = self._decisions()
             found = seen["detection"]
@@ -381,7 +397,7 @@ class Check:
                 f"{len(decisions)} decisions"
             ), seen["normalized_p"] < 1 / 3 and not decisions
 
-        return self._row("watched, no false alarm", f"{pictures} pictures, score under 0.33, 0 decisions", work)
+        return self._row("watched, no false alarm", f"over {pictures} pictures, score under 0.33, 0 decisions", work)
 
     def alerted_and_paused(self) -> bool:
         def paused() -> tuple[str, bool]:
@@ -448,16 +464,26 @@ class Check:
         return next(made for made in self._decisions() if made["action"] == "pause")
 
 
+def has_come(rest: Rest, printer: int, percent: float) -> bool:
+    """Whether the print is so far."""
+    progress = (rest.printer(printer)["status"] or {}).get("progress") or {}
+    return (progress.get("completion") or 0) >= percent
+
+
 def run_failing(
-    table: Table, checks: list[Check], cameras: list[Callable[[str], None]], failure: str, pictures: int = 60
+    table: Table,
+    checks: list[Check],
+    cameras: list[Callable[[str], None]],
+    failure: str,
+    percent: float,
+    pictures: int = 60,
 ) -> None:
-    """The prints go well for so many pictures; then each camera shows a failure (`cameras`: what makes it do so)."""
+    """The prints go well until then; then each camera shows a failure (`cameras`: what makes it do so)."""
     good = {check: check.linked() and check.started() for check in checks}
     for check in checks:
         good[check] = good[check] and check.get_going()
-    for check in checks:
-        good[check] = good[check] and check.watched(pictures)
-    for show in cameras:
+    for check, show in zip(checks, cameras, strict=True):
+        good[check] = good[check] and check.watched(pictures, percent)
         show(failure)
     for check in checks:
         good[check] = good[check] and check.alerted_and_paused()
