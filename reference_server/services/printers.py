@@ -138,12 +138,15 @@ class Printers:
             return tx.printers.record(printer), True
 
     def acknowledge(
-        self, user: User, printer_id: int, overwrite: AlertOverwrite | None
+        self, user: User, printer_id: int, overwrite: AlertOverwrite | None, print_id: int | None = None
     ) -> tuple[PrinterRecord, bool]:
-        """The user has seen the alert; False: there is no print. Without an alert nothing is noted (§5.4)."""
+        """The user has seen the alert; False: there is no print. Without an alert nothing is noted (§5.4).
+
+        `print_id`: the print that he spoke of, which may be over by now; None: the current one.
+        """
         with self._store.write() as tx:
             printer = owned(tx, user, printer_id)
-            job = tx.printers.record(printer).current_print
+            job = tx.printers.record(printer).current_print if print_id is None else tx.prints.get(print_id)
             if job is not None and job.alerted_at is not None:
                 tx.prints.save(replace(job, alert_acknowledged_at=self._now(), alert_overwrite=overwrite))
             return tx.printers.record(printer), job is not None

@@ -47,7 +47,8 @@ async def _command(
     live = await look(context, record)
     outcome: CommandOutcome | None = None
     reason: str | None = None
-    if live.record.current_print is None:
+    job = live.record.current_print
+    if job is None:
         reason = NOTHING_PRINTS
     else:
         outcome = await context.desk.send(live, name, caller.initiator)
@@ -56,7 +57,9 @@ async def _command(
         elif outcome.state in _REFUSED:
             reason = outcome.error or f"the agent {outcome.state.value} it"
     if reason is None and verdict is not None:
-        record, _ = await run_in_threadpool(context.printers.acknowledge, caller.user, printer_id, verdict)
+        record, _ = await run_in_threadpool(
+            context.printers.acknowledge, caller.user, printer_id, verdict, job.id if job is not None else None
+        )
         context.hub.update(record)
     agent = None
     if outcome is not None and outcome.state in _TOLD:

@@ -240,6 +240,28 @@ def test_cancel_where_the_user_wants_that_and_alert_only_too(tmp_path: Path) -> 
     journey(tmp_path, go)
 
 
+def test_a_cancelled_print_was_a_failure_also_when_it_is_over_before_the_answer(tmp_path: Path) -> None:
+    async def go(rig: Rig) -> None:
+        rig.prime()
+        await rig.pictures(5, p=2.0)
+        send = rig.context.desk.send
+
+        async def send_and_end(*arguments: Any) -> Any:
+            outcome = await send(*arguments)
+            rig.tell(EventType.CANCELLED)
+            rig.tell(EventType.FAILED, "Operational")
+            return outcome
+
+        rig.context.desk.send = send_and_end
+        await rig.post(f"printers/{rig.printer}/cancel_print/")
+        job = await rig.get("prints/1/")
+        assert job["ended_at"]
+        assert job["alerted_at"]
+        assert job["alert_overwrite"] == "FAILED"
+
+    journey(tmp_path, go)
+
+
 def test_what_is_not_judged(tmp_path: Path) -> None:
     async def go(rig: Rig) -> None:
         await rig.picture()
