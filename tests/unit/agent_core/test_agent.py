@@ -375,7 +375,7 @@ def test_a_straggler_is_named(server: SocketServer, tmp_path: Path, caplog: pyte
     peer.send({"commands": [{"cmd": "pause", "args": {}, "id": "c1"}]})
     peer.next(lambda frame: "command_ack" in frame)
     with caplog.at_level(logging.WARNING):
-        assert rig.agent.stop(0.2) == ["commands"]
+        assert rig.agent.stop(1.0) == ["commands"]
     assert "did not end" in caplog.text
     rig.printer.go_on.set()
     rig.end()
