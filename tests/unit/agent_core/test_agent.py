@@ -69,10 +69,12 @@ class FakePrinter:
     def __init__(self) -> None:
         self.go_on = threading.Event()
         self.go_on.set()
+        self.pausing = threading.Event()
 
     def check(self, command: str) -> None: ...
 
     def pause(self, settings: PauseSettings, interrupt: Interrupt) -> str:
+        self.pausing.set()
         assert self.go_on.wait(PATIENCE)
         return f"paused; retracted {settings.retract} mm"
 
@@ -374,6 +376,7 @@ def test_a_straggler_is_named(server: SocketServer, tmp_path: Path, caplog: pyte
     rig.printer.go_on.clear()
     peer.send({"commands": [{"cmd": "pause", "args": {}, "id": "c1"}]})
     peer.next(lambda frame: "command_ack" in frame)
+    assert rig.printer.pausing.wait(PATIENCE)  # the answer goes out before the printer's hands are at work
     with caplog.at_level(logging.WARNING):
         assert rig.agent.stop(1.0) == ["commands"]
     assert "did not end" in caplog.text
