@@ -12,6 +12,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider
 
+# Tests of real programs mostly wait for them: three at a time keep two cores busy.
+WAITING := -n 3
+
 .PHONY: help demo test lint unit contract e2e browser bench bench-server coverage envs packages clean
 
 help:
@@ -40,14 +43,14 @@ unit: $(VENV)/ready
 	$(PYTEST) tests/test_imports.py tests/unit
 
 contract: packages envs
-	$(PYTEST) tests/contract
+	$(PYTEST) $(WAITING) tests/contract
 	PAUSE_CASES=1100 $(PYTEST) tests/unit/agent_core/test_pause_klipper.py tests/unit/agent_core/test_pause_marlin.py
 
 e2e: packages envs
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(WAITING) tests/e2e
 
 browser: packages envs
-	$(PYTEST) tests/browser
+	$(PYTEST) $(WAITING) tests/browser
 
 # A skipped test counts as failed here: the set-up above has made all that they need.
 test: export COMPLETE = 1

@@ -19,14 +19,6 @@ function complain(words) {
   show(trouble, words !== "");
 }
 
-try {
-  const state = await authState();
-  if (state.setup_needed) location.replace("/setup");
-  else if (state.logged_in) location.replace(next());
-} catch (error) {
-  complain(error.message);
-}
-
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { name, password, code } = form.elements;
@@ -58,3 +50,13 @@ form.addEventListener("submit", async (event) => {
     submit.disabled = false;
   }
 });
+// Until now the button was off: without this program the form would be sent to a page that takes none.
+submit.disabled = false;
+
+try {
+  const state = await authState();
+  if (state.setup_needed) location.replace("/setup");
+  else if (state.logged_in) location.replace(next());
+} catch (error) {
+  complain(error.message);
+}

@@ -40,16 +40,6 @@ function problems({ name, password, again }) {
   return found;
 }
 
-try {
-  const state = await authState();
-  if (!state.setup_needed) location.replace(state.logged_in ? "/" : "/login");
-  else if (token === "") {
-    close("This server is not set up yet. Open the whole link that it printed when it started (it ends in # and a long token).");
-  }
-} catch (error) {
-  complain(error.message);
-}
-
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   complain("");
@@ -71,3 +61,14 @@ form.addEventListener("submit", async (event) => {
     submit.disabled = false;
   }
 });
+submit.disabled = false; // it was off until this program was there to take the form
+
+try {
+  const state = await authState();
+  if (!state.setup_needed) location.replace(state.logged_in ? "/" : "/login");
+  else if (token === "") {
+    close("This server is not set up yet. Open the whole link that it printed when it started (it ends in # and a long token).");
+  }
+} catch (error) {
+  complain(error.message);
+}
