@@ -12,8 +12,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -p no:cacheprovider
 
-# Tests of real programs mostly wait for them: three at a time keep two cores busy.
-WAITING := -n 3
+# Tests of real programs mostly wait for them: one more at a time than there are cores keeps the cores busy.
+WAITING := -n $(shell expr $$(nproc) + 1)
 
 .PHONY: help demo test lint unit contract e2e browser bench bench-server coverage envs packages clean
 

@@ -21,7 +21,7 @@ from agent_core.features.linking import code_digits
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
 from agent_core.ports import Clock
-from agent_core.runtime.worker import Worker
+from agent_core.runtime.worker import Worker, call_later
 from octoprint_obico import settings
 from octoprint_obico.report import Reading
 from octoprint_obico.translate import RESTARTED, Translator
@@ -131,6 +131,7 @@ class Service:
         self._config: AgentConfig | None = None
         self._translator: Translator | None = None
         self._errand: Worker | None = None
+        self._late: Worker | None = None
         self._busy: str | None = None
         self._again = False
         self._said: tuple[bool, str] | None = None
@@ -165,6 +166,9 @@ class Service:
     def _take_agent(self) -> RunningAgent | None:
         agent, self._agent = self._agent, None
         self._translator, self._config = None, None
+        if self._late is not None:
+            self._late.stop()
+            self._late = None
         return agent
 
     def reconfigure(self) -> None:
@@ -346,7 +350,7 @@ class Service:
 
     def _start_agent(self, config: AgentConfig) -> None:
         agent = self._tools.build(config, self._on_link_change)
-        translator = Translator(agent.post, self._tools.clock.now, self._index_of)
+        translator = Translator(agent.post, self._tools.clock.now, self._call_later, self._index_of)
         remembered = agent.remembered_print()
         with self._lock:
             if not self._running:
@@ -357,6 +361,13 @@ class Service:
         translator.begin(remembered, self._host.reading(), RESTARTED if first else _WAS_OFF)
         self.tell_facts()
         _log.info("watching for %s", config.server_url)
+
+    def _call_later(self, seconds: float, task: Callable[[], None]) -> None:
+        with self._lock:
+            if self._running:
+                if self._late is not None:
+                    self._late.stop()
+                self._late = call_later("late", seconds, task)
 
     def _index_of(self, job: Job) -> GCodeIndex | None:
         path = self._host.file_on_disk(job)

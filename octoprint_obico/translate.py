@@ -41,6 +41,10 @@ IDLE_SECONDS = 10.0
 FILAMENT_ALERT_SECONDS = 600.0
 """Least time between two alerts for a filament change (payload-mapping.md §9)."""
 
+EXPLAIN_SECONDS = 3.0
+"""How long the end of a failed print waits for the Error event that tells why: OctoPrint fires PrintFailed,
+Disconnected and Error from different threads, in any order."""
+
 RESTARTED = "OctoPrint was restarted during the print"
 
 
@@ -51,6 +55,15 @@ class _Print:
     ts: int
     filename: str
     on_card: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Unexplained:
+    """A print that failed at `at`; `otherwise` is the reason that is told if no better one comes."""
+
+    at: float
+    payload: Mapping[str, Any]
+    otherwise: str
 
 
 class Translator:
@@ -64,17 +77,21 @@ class Translator:
         self,
         post: Callable[[HostEvent], None],
         now: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], None],
         index_of: Callable[[Job], GCodeIndex | None] = lambda _: None,
     ) -> None:
-        """`index_of`: the index of a job's file, if it is there; called with each report, so it returns at once."""
+        """`later`: calls a function after so many seconds, on a thread of its own. `index_of`: the index of a job's
+        file, if it is there; called with each report, so it returns at once."""
         self._post = post
         self._now = now
+        self._later = later
         self._index_of = index_of
         self._lock = Lock()
         self._print: _Print | None = None
         self._last_ts = 0
         self._unseen_end = False
         self._error: str | None = None
+        self._unexplained: _Unexplained | None = None
         self._sent: PrinterReport | None = None
         self._sent_at = -math.inf
         self._last_active: PrinterReport | None = None
@@ -114,6 +131,8 @@ class Translator:
         with self._lock:
             if seen.phase.active:
                 self._last_active = seen
+            if seen.error is not None:
+                self._explain(seen.error)
             self._watch_idle(seen.phase, now)
             self._watch_unknown(seen, now)
             before = self._sent
@@ -128,6 +147,8 @@ class Translator:
         handler = _HANDLERS.get(name)
         if handler is not None:
             with self._lock:
+                if name == "PrintStarted":
+                    self._explain(None)
                 handler(self, payload, self._now())
 
     def _placed(self, seen: PrinterReport) -> PrinterReport:
@@ -210,9 +231,28 @@ class Translator:
             return
         if payload.get("reason") == "cancelled":
             self._end(PrintOutcome.CANCELLED, now, self._error, payload)
-        else:
-            reason = text(payload.get("error")) or self._error or text(payload.get("reason"))
-            self._end(PrintOutcome.FAILED, now, reason, payload)
+            return
+        self._fail(_Unexplained(now, payload, "OctoPrint gave no reason"), _explanation(payload) or self._error)
+
+    def _fail(self, failure: _Unexplained, reason: str | None) -> None:
+        """End the print, at once if the reason is known."""
+        if self._unexplained is None:
+            self._unexplained = failure
+            if reason is None:
+                self._later(EXPLAIN_SECONDS, lambda: self._give_up(failure))
+        if reason is not None:
+            self._explain(reason)
+
+    def _give_up(self, failure: _Unexplained) -> None:
+        with self._lock:
+            if self._unexplained is failure:
+                self._explain(None)
+
+    def _explain(self, reason: str | None) -> None:
+        """Tell of a failed print that waits for its reason, if there is one."""
+        failure, self._unexplained = self._unexplained, None
+        if failure is not None:
+            self._end(PrintOutcome.FAILED, failure.at, reason or failure.otherwise, failure.payload)
 
     def _done(self, payload: Mapping[str, Any], now: float) -> None:
         self._end(PrintOutcome.DONE, now, None, payload)
@@ -220,11 +260,12 @@ class Translator:
     def _end(self, outcome: PrintOutcome, now: float, reason: str | None, payload: Mapping[str, Any]) -> None:
         if self._print is None:
             return
-        self._print, self._unseen_end = None, False
+        self._print, self._unseen_end, self._unexplained = None, False, None
         self._post(PrintEnded(outcome, now, reason, _last_figures(self._last_active, outcome, payload)))
 
     def _errored(self, payload: Mapping[str, Any], now: float) -> None:
         self._error = text(payload.get("error")) or "OctoPrint reports an error without saying which"
+        self._explain(self._error)
         title = f"{self._print.filename}: printer error" if self._print is not None else "Printer error"
         self._post(AlertRaised(title, self._error, now, "PRINTER_ERROR", "ERROR"))
 
@@ -237,7 +278,7 @@ class Translator:
             self._post(PrinterUnknown("OctoPrint lost its printer; a print from the SD card may go on", now))
         else:
             # OctoPrint itself fires PrintFailed only if the print was not paused, and fires it late.
-            self._end(PrintOutcome.FAILED, now, self._error or "OctoPrint was disconnected from the printer", {})
+            self._fail(_Unexplained(now, {}, "OctoPrint was disconnected from the printer"), self._error)
 
     def _filament_change(self, _: Mapping[str, Any], now: float) -> None:
         if self._print is None or 0 <= now - self._alerted_filament < FILAMENT_ALERT_SECONDS:
@@ -245,6 +286,12 @@ class Translator:
         self._alerted_filament = now
         text = "The printer asks for a filament change."
         self._post(AlertRaised(f"{self._print.filename}: filament change", text, now, "FILAMENT_CHANGE", "WARNING"))
+
+
+def _explanation(payload: Mapping[str, Any]) -> str | None:
+    """What PrintFailed itself says of why; OctoPrint 2.0 says "unknown" when its connector has not told it yet."""
+    told = text(payload.get("error"))
+    return told if told and told != "unknown" else None
 
 
 _HANDLERS: Mapping[str, Callable[[Translator, Mapping[str, Any], float], None]] = {

@@ -122,6 +122,22 @@ class Worker:
             return 5.0
 
 
+def call_later(name: str, seconds: float, task: Task) -> Worker:
+    """A started worker that does `task` once, `seconds` from now, and ends; stopping it calls the task off."""
+    waits = iter((seconds,))
+
+    def tick() -> float | None:
+        wait = next(waits, None)
+        if wait is None:
+            worker.stop()
+            task()
+        return wait
+
+    worker = Worker(name, tick=tick)
+    worker.start()
+    return worker
+
+
 def stop_all(workers: list[Worker], seconds: float) -> list[str]:
     """Signals all, then joins all in reverse order within `seconds`; the names of those that did not end in time."""
     for worker in workers:

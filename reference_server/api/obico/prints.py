@@ -32,7 +32,7 @@ class PrintIds(BaseModel):
 
 async def _shown(context: Context, request: Request, prints: Sequence[Print], expand: str | None) -> list[Any]:
     wanted = (expand or "").split(",")
-    jobs = await run_in_threadpool(context.video_jobs.of_prints, [job.id for job in prints])
+    prints, jobs = await run_in_threadpool(context.video_jobs.of_prints, prints)
     nested = Expansion(
         shots=await run_in_threadpool(context.detection_records.shots_of, prints),
         timelapses={print_id: timelapse_of(job, context.timelapse.progress) for print_id, job in jobs.items()},

@@ -6,7 +6,7 @@ together with the print's paths in one transaction; only then are the pictures d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -80,9 +80,19 @@ class VideoJobs:
     def __init__(self, store: Store, now: Now) -> None:
         self._store, self._now = store, now
 
-    def of_prints(self, print_ids: Iterable[int]) -> Mapping[int, VideoJob]:
+    def of_prints(self, prints: Sequence[Print]) -> tuple[Sequence[Print], Mapping[int, VideoJob]]:
+        """The jobs of these prints, by print, and the prints, read anew where a job was finished since: a job that is
+        done and a print without its video are never shown together."""
         with self._store.read() as tx:
-            return {job.print_id: job for job in tx.video_jobs.of_prints(list(print_ids))}
+            jobs = {job.print_id: job for job in tx.video_jobs.of_prints([job.id for job in prints])}
+
+            def newest(known: Print) -> Print:
+                job = jobs.get(known.id)
+                if job is None or job.state is not VideoState.DONE or known.video_path is not None:
+                    return known
+                return tx.prints.get(known.id) or known
+
+            return [newest(known) for known in prints], jobs
 
     def next(self) -> VideoJob | None:
         """The job to do now."""

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agent_core.runtime.worker import Worker, stop_all
+from agent_core.runtime.worker import Worker, call_later, stop_all
 
 PATIENCE = 5.0
 
@@ -150,3 +150,17 @@ def test_a_worker_may_stop_itself() -> None:
     assert done.wait(PATIENCE)
     assert result == []
     assert worker.join(PATIENCE)
+
+
+def test_a_late_call_is_made_once_and_its_thread_ends() -> None:
+    calls: list[str] = []
+    worker = call_later("late", 0.01, lambda: calls.append(threading.current_thread().name))
+    assert worker.join(PATIENCE)
+    assert calls == ["obico-late"]
+
+
+def test_a_late_call_can_be_called_off() -> None:
+    calls: list[int] = []
+    worker = call_later("late", 60.0, lambda: calls.append(1))
+    assert stop_all([worker], PATIENCE) == []
+    assert calls == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from agent_core.model import (
     Temperature,
 )
 from octoprint_obico.report import FileFacts, Overrides, Reading, file_facts, phase_of, report
-from octoprint_obico.translate import RESTARTED, Translator
+from octoprint_obico.translate import EXPLAIN_SECONDS, RESTARTED, Translator
 
 
 def data(text: str = "Printing", **more: Any) -> dict[str, Any]:
@@ -59,7 +60,10 @@ class Desk:
     def __init__(self) -> None:
         self.posted: list[HostEvent] = []
         self.now = 1000.0
-        self.translator = Translator(self.posted.append, lambda: self.now)
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
+        self.translator = Translator(
+            self.posted.append, lambda: self.now, lambda *call: self.waiting.append(call)
+        )
 
     def event(self, name: str, /, **payload: Any) -> None:
         self.translator.event(name, payload)
@@ -210,6 +214,59 @@ def test_a_lost_connection_ends_a_streamed_print_with_the_printers_own_words(sta
     assert (alert.kind, alert.text, alert.title) == ("PRINTER_ERROR", "MINTEMP triggered", "a: printer error")
 
 
+FAILED = ("PrintFailed", {"reason": "error", "error": "unknown"})
+GONE: tuple[str, dict[str, Any]] = ("Disconnected", {})
+ERROR = ("Error", {"error": "MINTEMP triggered", "reason": "firmware"})
+
+
+@pytest.mark.parametrize("order", [*permutations([FAILED, GONE, ERROR]), (FAILED, ERROR), (ERROR, FAILED)])
+def test_the_reason_of_a_failure_is_found_in_whatever_order_its_events_come(
+    order: tuple[tuple[str, dict[str, Any]], ...],
+) -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    for name, payload in order:
+        desk.event(name, **payload)
+        desk.now += 0.4
+    assert [(end.outcome, end.reason) for end in desk.of(PrintEnded)] == [(PrintOutcome.FAILED, "MINTEMP triggered")]
+    for _, call in desk.waiting:
+        call()
+    assert len(desk.of(PrintEnded)) == 1
+
+
+def test_a_failure_without_a_reason_is_told_after_a_moment_with_its_own_time() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.event(FAILED[0], **FAILED[1])
+    assert desk.of(PrintEnded) == []
+    desk.now = 1003.0
+    ((seconds, give_up),) = desk.waiting
+    give_up()
+    give_up()
+    (ended,) = desk.of(PrintEnded)
+    assert (seconds, ended.at, ended.reason) == (EXPLAIN_SECONDS, 1000.0, "OctoPrint gave no reason")
+
+
+def test_the_state_tells_why_before_the_error_does() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.event(*GONE[:1])
+    state = {"text": "Offline after error", "flags": {}, "error": "MINTEMP triggered"}
+    desk.translator.reading(reading("CLOSED_WITH_ERROR", data={"state": state}))
+    assert [end.reason for end in desk.of(PrintEnded)] == ["MINTEMP triggered"]
+
+
+def test_the_next_print_waits_for_no_reason_of_the_last() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.event(FAILED[0], **FAILED[1])
+    desk.event("PrintStarted", name="b", origin="local")
+    assert [type(event) for event in desk.lives()] == [PrintBegan, PrintEnded, PrintBegan]
+    for _, call in desk.waiting:
+        call()
+    assert len(desk.of(PrintEnded)) == 1
+
+
 @pytest.mark.parametrize("origin", ["sdcard", "printer"])
 def test_a_print_from_the_card_may_go_on_without_octoprint(origin: str) -> None:
     desk = Desk()
@@ -317,7 +374,7 @@ def test_layers_filament_and_time_come_from_the_files_index() -> None:
         asked.append(job.path)
         return found
 
-    translator = Translator(posted.append, lambda: 1000.0, index_of)
+    translator = Translator(posted.append, lambda: 1000.0, lambda *_: None, index_of)
     begins = list(found.offsets)
     translator.reading(reading(data={"progress": {"filepos": begins[2], "completion": 40.0, "printTimeLeft": 5}}))
     seen = [event for event in posted if isinstance(event, PrinterReported)][-1].report

@@ -21,7 +21,7 @@ from reference_server.app import create_app
 from reference_server.cli import MOST_FRAME
 from reference_server.realtime.transport import SocketProtocol
 from tests.unit.reference_server.described import check_now
-from tests.unit.reference_server.support import PASSWORD, make_config
+from tests.unit.reference_server.support import PASSWORD, USERS, make_config, place_users
 
 PATIENCE = 10.0
 """Seconds until a test gives up waiting."""
@@ -29,7 +29,7 @@ PATIENCE = 10.0
 
 class LiveServer:
     def __init__(self, folder: Path, ping: float = 20.0) -> None:
-        self.config = make_config(folder)
+        self.config = place_users(make_config(folder))
         self.app = create_app(self.config)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -138,7 +138,7 @@ class Owner:
     def __init__(self, server: LiveServer, name: str = "ada", *, known: bool = False) -> None:
         self.server, self.name = server, name
         self.http = httpx.Client(base_url=server.base, timeout=PATIENCE, event_hooks={"response": [check_now]})
-        if not known:
+        if not known and name not in USERS:
             server.app.state.context.accounts.create_user(name, PASSWORD)
         found = self.http.post("/api/v1/auth/login/", json={"name": name, "password": PASSWORD})
         self.http.headers["X-CSRFToken"] = found.json()["csrf_token"]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Coroutine
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from fastapi import FastAPI
 
-from reference_server.app import create_app
+from reference_server.app import create_app, make_accounts, open_database
 from reference_server.config import ServerConfig, load_config
 from tests.unit.reference_server.described import check_later
 
 PASSWORD = "a long password"
+USERS = {"ada": "ada@example.org", "bob": ""}
+"""Who is there from the start."""
 BASE = "http://server.test"
 
 Result = TypeVar("Result")
@@ -67,10 +73,28 @@ class Person:
         return found
 
 
+@cache
+def _template() -> Path:
+    """A database as `create_app` makes it, with ada and bob: migrated once a process, copied for each test."""
+    folder = Path(tempfile.mkdtemp(prefix="obico-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config = make_config(folder)
+    database = open_database(config.database)
+    accounts = make_accounts(database)
+    for name, email in USERS.items():
+        accounts.create_user(name, PASSWORD, email)
+    database.close()
+    return config.database
+
+
+def place_users(config: ServerConfig) -> ServerConfig:
+    """Give a new server its database, with the owner ada and a second user, bob; one that has a database keeps it."""
+    if not config.database.exists():
+        config.database.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_template(), config.database)
+    return config
+
+
 def make_app(folder: Path, **options: str) -> FastAPI:
-    """An application with the owner ada and a second user, bob."""
-    app = create_app(make_config(folder, **options))
-    accounts = app.state.context.accounts
-    accounts.create_user("ada", PASSWORD, "ada@example.org")
-    accounts.create_user("bob", PASSWORD)
-    return app
+    """An application with ada and bob."""
+    return create_app(place_users(make_config(folder, **options)))

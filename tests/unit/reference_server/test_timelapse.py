@@ -261,7 +261,7 @@ class Workshop:
         return found
 
     def state(self, job: Print) -> tuple[str, str | None]:
-        found = self.jobs.of_prints([job.id])[job.id]
+        found = self.jobs.of_prints([job])[1][job.id]
         return found.state.value, found.error
 
 
@@ -295,6 +295,15 @@ def test_a_print_with_tagged_pictures_gets_both_videos_and_a_poster(shop: Worksh
     assert shop.frames.print_ids() == []
     assert shop.told[0].state == "building"
     assert (shop.told[-1].state, shop.told[-1].progress) == ("done", 1.0)
+
+
+def test_done_is_never_said_of_a_print_without_its_video(shop: Workshop) -> None:
+    """Who read the print just before the video was finished, and its job just after."""
+    before = shop.printed()
+    shop.work()
+    assert before.video_path is None
+    (shown,), jobs = shop.jobs.of_prints([before])
+    assert (jobs[before.id].state.value, shown.video_path) == ("done", f"videos/{before.id}/timelapse.mp4")
 
 
 def test_no_pictures_no_video(shop: Workshop) -> None:
@@ -385,7 +394,7 @@ def test_a_print_that_was_only_lost_waits_and_may_go_on(shop: Workshop) -> None:
         tx.prints.save(replace(job, finished_at=None, ended_reason=None))
     shop.clock.now += LOST_WAIT
     shop.work()
-    assert shop.jobs.of_prints([job.id]) == {}
+    assert shop.jobs.of_prints([job])[1] == {}
     assert shop.frames.times(job.id)
 
 
@@ -404,7 +413,7 @@ def test_a_deleted_print_gets_nothing(shop: Workshop) -> None:
     with shop.database.write() as tx:
         tx.prints.save(replace(job, deleted_at=START))
     shop.work()
-    assert shop.jobs.of_prints([job.id]) == {}
+    assert shop.jobs.of_prints([job])[1] == {}
     assert shop.builder.asked == []
 
 

@@ -21,7 +21,7 @@ from reference_server.realtime.peers import AckSupport, AgentPeer
 from reference_server.services.detection.model import CameraScores, PrinterState
 from reference_server.services.detection.port import Box, DetectorFailed, Frame, Judgement
 from reference_server.services.notices import NoticeKind
-from tests.unit.reference_server.support import PASSWORD, Person, jpeg, make_config, run
+from tests.unit.reference_server.support import Person, jpeg, make_config, place_users, run
 
 TS = 1_795_197_000
 START = datetime.fromtimestamp(TS, timezone.utc)
@@ -62,11 +62,9 @@ class Rig:
 
     @asynccontextmanager
     async def up(self, *, fresh: bool = True) -> AsyncIterator[Rig]:
+        place_users(self.config)
         self.app = create_app(self.config, now=lambda: self.time, sight=Sight(self.detector, FakeTagger()))
         self.context = self.app.state.context
-        if fresh:
-            self.context.accounts.create_user("ada", PASSWORD)
-            self.context.accounts.create_user("bob", PASSWORD)
         stop = asyncio.Event()
         worker = asyncio.create_task(self.context.detection.run(stop))
         async with Person(self.app) as self.person:

@@ -23,7 +23,7 @@ from reference_server.services.audit import AuditEntry
 from reference_server.services.model import Scope
 from reference_server.store.database import Database, make_engine
 from reference_server.store.security_repositories import KEPT
-from tests.unit.reference_server.support import BASE, PASSWORD, Person, make_app, make_config, run
+from tests.unit.reference_server.support import BASE, PASSWORD, Person, make_app, make_config, place_users, run
 
 FACTOR = "/api/v1/auth/second_factor/"
 NEW_PASSWORD = "another long password"
@@ -38,9 +38,7 @@ class World:
     app: FastAPI = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = create_app(make_config(self.folder), now=lambda: self.time, clock=self.seconds)
-        for name in ("ada", "bob"):
-            self.app.state.context.accounts.create_user(name, PASSWORD)
+        self.app = create_app(place_users(make_config(self.folder)), now=lambda: self.time, clock=self.seconds)
 
     def seconds(self) -> float:
         return self.time.timestamp()
