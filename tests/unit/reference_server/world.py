@@ -16,18 +16,21 @@ from reference_server.services.agent_reports import ReportedFile
 from reference_server.services.detection.model import Shot
 from reference_server.services.errors import Unauthenticated
 from reference_server.services.model import PrinterRecord, User
-from tests.unit.reference_server.support import PASSWORD
+from tests.unit.reference_server.support import PASSWORD, USERS
 
 MOST_KEYS = 30
 
 
 class World:
-    """`name` is part of every text of this user, so that a leak shows."""
+    """`name` may be one of USERS, where they are. It is part of every text of this user, so that a leak shows."""
 
     def __init__(self, app: FastAPI, name: str) -> None:
         self.app, self.name = app, name
         self.context: Any = app.state.context
-        self.user: User = self.context.accounts.create_user(name, PASSWORD, f"{name}@example.org")
+        accounts = self.context.accounts
+        self.user: User = (
+            accounts.user_named(name) if name in USERS else accounts.create_user(name, PASSWORD, f"{name}@example.org")
+        )
         self._key = ""
         self._kept: dict[str, Any] = {}
         self._count = 0
