@@ -1,4 +1,4 @@
-"""The OctoPrint plugin: metadata and hooks. What they do stands in plugin.py."""
+"""The OctoPrint plugin: its metadata. What it does stands in plugin.py and its wings."""
 
 from __future__ import annotations
 
@@ -25,9 +25,4 @@ def __plugin_load__() -> None:  # noqa: N807 - OctoPrint's name
 
     plugin = ObicoPlugin()
     __plugin_implementation__ = plugin
-    __plugin_hooks__ = {
-        "octoprint.comm.protocol.gcode.sent": plugin.on_gcode_sent,
-        "octoprint.comm.protocol.gcode.sending": plugin.on_gcode_sending,
-        # Late among the plugins: our lines come after those of others in a pause, and before them in a resume.
-        "octoprint.comm.protocol.scripts": (plugin.on_script, 1000),
-    }
+    __plugin_hooks__ = plugin.hooks()
