@@ -23,9 +23,10 @@ from moonraker_obico.calls import KlipperCalls
 from moonraker_obico.history import HISTORY_LIMIT, read_job, read_jobs
 from moonraker_obico.jsonrpc import METHOD_NOT_FOUND, Done, RpcError
 from moonraker_obico.klipper_api import Objects
+from moonraker_obico.klippy import Klippy, Want
 from moonraker_obico.moonraker_socket import KEY_REFUSED, KEY_WANTED, Address, Lost, MoonrakerSocket, plain
 from moonraker_obico.objects import as_number, readings, subscription
-from moonraker_obico.translate import Klippy, Translator, Want
+from moonraker_obico.translate import Translator
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ what has to be asked of Moonraker for them stands in `take_wants`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -29,10 +28,15 @@ from agent_core.model import (
     PrintPaused,
     PrintResumed,
 )
+from moonraker_obico.error_lines import ErrorLines
+from moonraker_obico.facts import FactsKeeper
+from moonraker_obico.frames import Frames
 from moonraker_obico.history import HistoryJob, earlier_times
 from moonraker_obico.identity import Known, current_job, missed_end, running_ts
+from moonraker_obico.klippy import ABSENT, Klippy, Want
 from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, heater_names, merge, number, text
-from moonraker_obico.report import DEFAULT_DIAMETER, FileFacts, height, ready_report, stopped_report
+from moonraker_obico.report import ready_report, stopped_report
+from moonraker_obico.reporting import Reporting
 
 START_SECONDS = 1.0
 """How long a new print waits for its history entry (normally 5 ms)."""
@@ -40,40 +44,8 @@ ANSWER_SECONDS = 5.0
 """How long the history may take to tell of a print found or missed."""
 GONE_SECONDS = 10.0
 """Klipper away for so long in mid-print: the print is over. Moonraker finds a living Klipper again within 1 s."""
-ERROR_LINE_SECONDS = 5.0
-"""A `!!` line so shortly before `cancelled` is why (on_error_gcode: CANCEL_PRINT leaves no other sign)."""
-FRAME_SECONDS = 2.0
-"""`paused` may outlast the time-lapse macro's own flag by so much."""
 SAME_SECOND = 2
 """Whole seconds by which a new print's start may fall short of the last one's identity: two began within a second."""
-REPORT_SECONDS_ACTIVE = 1.0
-REPORT_SECONDS_IDLE = 2.0
-"""Reports are at least so far apart unless the phase changes: temperatures change four times a second."""
-
-_TOLD_LINES = 20
-"""Error lines that were alerted and are not told again."""
-_HARMLESS = ("SD busy", "Unable to open file")
-"""Refusals of a start; they say nothing about the print that runs."""
-
-
-class Klippy(Enum):
-    """`klippy_state` of server.info; UNKNOWN as long as Moonraker has not told."""
-
-    UNKNOWN = "unknown"
-    DISCONNECTED = "disconnected"
-    STARTUP = "startup"
-    READY = "ready"
-    ERROR = "error"
-    SHUTDOWN = "shutdown"
-
-
-class Want(Enum):
-    """What to ask of Moonraker; the answer comes back through the input named."""
-
-    HISTORY = "history"  # history_listed
-    METADATA = "metadata"  # metadata; the file is `wanted_file`
-    DIAMETER = "diameter"  # filament_diameter
-    REASON = "reason"  # klippy_changed, with printer.info's state_message
 
 
 class _Ask(Enum):
@@ -106,17 +78,11 @@ class Translator:
         self._ended_ts = 0
         self._paused = remembered is not None and remembered.paused_at is not None
         self._pending: _Pending | None = None
-        self._phase: Phase | None = None
-        self._facts = FileFacts()
-        self._asked_file = ""
-        self._diameter: float | None = None
         self._finished: HistoryJob | None = None
-        self._error_line: tuple[str, float] | None = None
-        self._frame_until = 0.0
-        self._told: deque[str] = deque(maxlen=_TOLD_LINES)
-        self._heights: deque[float] = deque(maxlen=3)
-        self._dirty = False
-        self._reported_at = 0.0
+        self._facts = FactsKeeper()
+        self._lines = ErrorLines()
+        self._frames = Frames()
+        self._reporting = Reporting()
         self._wants: set[Want] = set()
 
     # --- for the connection ---------------------------------------------------------------------------------------
@@ -144,7 +110,7 @@ class Translator:
 
     @property
     def wanted_file(self) -> str:
-        return self._asked_file
+        return self._facts.asked_file
 
     def take_wants(self) -> set[Want]:
         wants, self._wants = self._wants, set()
@@ -158,7 +124,7 @@ class Translator:
         if self._gone_since is not None and self._print is not None and self._pending is None:
             times.append(self._gone_since + GONE_SECONDS)
         if self._may_report():
-            times.append(self._reported_at + self._report_seconds())
+            times.append(self._reporting.due_at)
         return min(times, default=None)
 
     def clock_set(self, moved: float) -> None:
@@ -168,10 +134,8 @@ class Translator:
             self._pending = replace(pending, until=pending.until + moved, began=pending.began + moved)
         if self._gone_since is not None:
             self._gone_since += moved
-        if self._error_line is not None:
-            self._error_line = (self._error_line[0], self._error_line[1] + moved)
-        self._reported_at += moved
-        self._frame_until = self._frame_until and self._frame_until + moved
+        for part in (self._lines, self._frames, self._reporting):
+            part.clock_set(moved)
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -199,7 +163,7 @@ class Translator:
             self._gone_since = now
         self._stopped = None
         self._forget_session()
-        return [PrinterUnknown(_ABSENT[state], now)]
+        return [PrinterUnknown(ABSENT[state], now)]
 
     def subscribed(self, status: Any, now: float) -> list[HostEvent]:
         """The full status that answers a subscription: what is found now may have come about unseen."""
@@ -218,7 +182,7 @@ class Translator:
         before = self._report() if turning and self._print is not None and self._klippy is Klippy.READY else None
         restarted = self._restarted(stats)
         merge(self._status, update)
-        self._dirty = True
+        self._reporting.dirty = True
         if self._klippy is not Klippy.READY or self._fresh:
             return []
         if not turning and not restarted and "webhooks" not in update and TIMELAPSE_MACRO not in update:
@@ -231,9 +195,10 @@ class Translator:
         if jobs and filename:
             average, last = earlier_times(jobs, filename)
             current = current_job(jobs, filename)
-            self._take_facts(filename, average_time=average, last_time=last)
+            self._facts.take(filename, average_time=average, last_time=last)
             if current is not None:
-                self._take_job(current)
+                self._facts.take_job(current)
+            self._reporting.dirty = True
         pending = self._pending
         if pending is None:
             return []
@@ -250,31 +215,28 @@ class Translator:
             return []
         if job.filename != text(self._status, "print_stats", "filename"):
             return []
-        self._take_job(job)
+        self._facts.take_job(job)
+        self._reporting.dirty = True
         if self._pending is not None and self._pending.ask is _Ask.START:
             return self._resolve((job,), now)
         return []
 
     def metadata(self, filename: str, metadata: Mapping[str, Any] | None) -> None:
         """server.files.metadata; None: Moonraker has none."""
-        self._take_facts(filename, metadata=metadata or {})
+        self._facts.take(filename, metadata=metadata or {})
+        self._reporting.dirty = True
 
     def filament_diameter(self, millimetres: float | None) -> None:
-        self._diameter = millimetres or DEFAULT_DIAMETER
-        self._facts = replace(self._facts, filament_diameter=self._diameter)
-        self._dirty = True
+        self._facts.take_diameter(millimetres)
+        self._reporting.dirty = True
 
     def gcode_line(self, line: str, now: float) -> list[HostEvent]:
         """notify_gcode_response."""
-        if not line.startswith("!!"):
+        if self._klippy is not Klippy.READY:
             return []
-        said = first_line(line[2:])
-        if not said or said in _HARMLESS or self._klippy is not Klippy.READY:
+        said = self._lines.take(line, now)
+        if said is None or self._print is None or not self._lines.is_news(said):
             return []
-        self._error_line = (said, now)
-        if self._print is None or said in self._told:
-            return []
-        self._told.append(said)
         return [AlertRaised("Klipper reports an error", said, now)]
 
     def tick(self, now: float) -> list[HostEvent]:
@@ -286,12 +248,12 @@ class Translator:
         gone = self._gone_since
         if gone is not None and self._print is not None and self._pending is None and now >= gone + GONE_SECONDS:
             self._ask_missed(now, "Klipper stopped during the print")
-        if self._may_report() and now >= self._reported_at + self._report_seconds():
+        if self._may_report() and now >= self._reporting.due_at:
             events += self._reported(now, urgent=False)
         return events
 
     def _may_report(self) -> bool:
-        return self._dirty and self._pending is None and self._klippy is Klippy.READY and not self._fresh
+        return self._reporting.dirty and self._pending is None and self._klippy is Klippy.READY and not self._fresh
 
     # --- Klippy -----------------------------------------------------------------------------------------------------
 
@@ -330,9 +292,7 @@ class Translator:
     def _forget_session(self) -> None:
         self._fresh = True
         self._pending = None
-        self._phase = None
-        self._dirty = False
-        self._heights.clear()
+        self._reporting.forget()
 
     # --- print_stats ------------------------------------------------------------------------------------------------
 
@@ -346,7 +306,7 @@ class Translator:
             return [PrinterUnknown("Klipper has no [virtual_sdcard] section, so it cannot print files", now)]
         state = text(self._status, "print_stats", "state")
         running = state in {"printing", "paused"}
-        self._ask_about_file()
+        self._wants |= self._facts.wants(self._filename())
         if self._fresh:
             self._fresh = False
             return self._first_sight(running, now)
@@ -359,7 +319,7 @@ class Translator:
             if self._pending is None:
                 self._begin_asking(_Ask.START, now, START_SECONDS)
                 self._paused = False
-                self._error_line = None
+                self._lines.forget()
             return []
         if restarted or (before is not None and text(self._status, "print_stats", "filename") != self._print.filename):
             self._begin_asking(_Ask.MISSED, now, ANSWER_SECONDS)
@@ -391,7 +351,7 @@ class Translator:
             if outcome is PrintOutcome.DONE:
                 last = replace(last, progress=replace(last.progress, completion=100.0, print_time_left=0.0))
             events += self._end(outcome, now, reason, last)
-        elif self._phase is Phase.OPERATIONAL:
+        elif self._reporting.phase is Phase.OPERATIONAL:
             return []  # nothing printed before either: the next report tells the rest
         return [*events, *self._reported(now, urgent=True), NothingPrints(now)]
 
@@ -400,9 +360,9 @@ class Translator:
             return PrintOutcome.DONE, None
         if state == "error":
             return PrintOutcome.FAILED, first_line(field(self._status, "print_stats", "message")) or "Klipper's error"
-        said = self._error_line
-        if state == "cancelled" and said is not None and now - said[1] <= ERROR_LINE_SECONDS:
-            return PrintOutcome.FAILED, said[0]
+        said = self._lines.explanation(now) if state == "cancelled" else None
+        if said is not None:
+            return PrintOutcome.FAILED, said
         return PrintOutcome.CANCELLED, None
 
     def _end(
@@ -411,19 +371,13 @@ class Translator:
         self._ended_ts = 0 if self._print is None else self._print.ts
         self._print = None
         self._paused = False
-        self._error_line = None
+        self._lines.forget()
         if report is not None:
             report = replace(report, phase=Phase.OPERATIONAL)
         return [PrintEnded(outcome, at, reason, report)]
 
     def _pause_or_resume(self, state: str, now: float) -> list[HostEvent]:
-        paused = state == "paused"
-        if field(self._status, TIMELAPSE_MACRO, "is_paused") is True:
-            # The camera takes a frame: nobody paused anything.
-            self._frame_until = now + FRAME_SECONDS
-            paused = self._paused
-        elif paused and now < self._frame_until:
-            paused = self._paused
+        paused = self._frames.paused(self._status, now, says_paused=state == "paused", was_paused=self._paused)
         if paused == self._paused:
             return self._settle_phase(now)
         self._paused = paused
@@ -432,13 +386,12 @@ class Translator:
 
     def _settle_frame(self, now: float) -> list[HostEvent]:
         """A pause that began with a time-lapse frame and outlasted it is a real one after all."""
-        if not self._frame_until or now < self._frame_until or self._print is None or self._pending is not None:
+        if self._print is None or self._pending is not None or not self._frames.outlasted(now):
             return []
-        self._frame_until = 0.0
         return self._pause_or_resume(text(self._status, "print_stats", "state"), now)
 
     def _settle_phase(self, now: float) -> list[HostEvent]:
-        return self._reported(now, urgent=True) if self._phase is not self._current_phase() else []
+        return self._reported(now, urgent=True) if self._reporting.phase is not self._current_phase() else []
 
     def _restarted(self, stats: Any) -> bool:
         """Whether Klipper's clock of the print went back: another print began within one status tick."""
@@ -522,50 +475,14 @@ class Translator:
     def _filename(self) -> str:
         return text(self._status, "print_stats", "filename")
 
-    def _ask_about_file(self) -> None:
-        filename = self._filename()
-        if filename and filename != self._asked_file:
-            self._asked_file = filename
-            self._wants.add(Want.METADATA)
-            if self._diameter is None:
-                self._wants.add(Want.DIAMETER)
-
-    def _take_job(self, job: HistoryJob) -> None:
-        self._take_facts(job.filename, user=job.user)
-        if job.metadata.get("size") is not None:
-            self._take_facts(job.filename, metadata=job.metadata)
-
-    def _take_facts(self, filename: str, **known: Any) -> None:
-        facts = self._facts if self._facts.filename == filename else FileFacts(filename)
-        self._facts = replace(facts, filament_diameter=self._diameter or DEFAULT_DIAMETER, **known)
-        self._dirty = True
-
     def _current_phase(self) -> Phase:
         if text(self._status, "print_stats", "state") not in {"printing", "paused"}:
             return Phase.OPERATIONAL
         return Phase.PAUSED if self._paused else Phase.PRINTING
 
     def _report(self) -> PrinterReport:
-        settled = min(self._heights, default=None)
-        return ready_report(self._status, self._current_phase(), self._facts, settled)
+        return ready_report(self._status, self._current_phase(), self._facts.facts, self._reporting.settled_z)
 
     def _reported(self, now: float, *, urgent: bool) -> list[HostEvent]:
-        self._phase = self._current_phase()
-        if self._phase is Phase.PRINTING:
-            z = height(self._status)
-            if z is not None:
-                # The lowest of the last three looks: a z-hop is over by then, a new layer stays.
-                self._heights.append(z)
-        self._dirty = False
-        self._reported_at = now
+        self._reporting.begin(self._current_phase(), self._status, now)
         return [PrinterReported(self._report(), now, urgent)]
-
-    def _report_seconds(self) -> float:
-        return REPORT_SECONDS_IDLE if self._phase is Phase.OPERATIONAL else REPORT_SECONDS_ACTIVE
-
-
-_ABSENT = {
-    Klippy.DISCONNECTED: "Klipper is not running or is being restarted",
-    Klippy.STARTUP: "Klipper is starting; it waits for the printer's controller board",
-    Klippy.UNKNOWN: "Moonraker has not said yet what Klipper does",
-}

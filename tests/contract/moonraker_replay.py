@@ -23,7 +23,8 @@ from agent_core.model import (
     PrintResumed,
 )
 from moonraker_obico.history import HistoryJob, read_job, read_jobs
-from moonraker_obico.translate import Klippy, Translator, Want
+from moonraker_obico.klippy import Klippy, Want
+from moonraker_obico.translate import Translator
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings" / "moonraker"
 

@@ -20,8 +20,9 @@ from agent_core.model import (
     PrintResumed,
 )
 from moonraker_obico.history import HistoryJob, read_job, read_jobs
+from moonraker_obico.klippy import Klippy, Want
 from moonraker_obico.objects import TIMELAPSE_MACRO
-from moonraker_obico.translate import Klippy, Translator, Want
+from moonraker_obico.translate import Translator
 
 T0 = 1_795_000_000.0
 A, B = "a.gcode", "b.gcode"
