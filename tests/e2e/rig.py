@@ -146,9 +146,11 @@ class Printer(ABC):
         """Sends a command by REST and waits until the agent has told its end: `done`, or `failed: reason`."""
         answer = self.rest.action(self.number, action)
         assert answer["succeeded"], f"{action} of {self.name}: {answer['reason']}"
-        found = self.wait(
-            lambda p: p["last_command"]["state"] not in {"sent", "accepted"}, seconds, f"the outcome of {action}"
-        )
+        return self.acted(f"the outcome of {action}", seconds)
+
+    def acted(self, what: str = "the outcome of the last command", seconds: float = 60.0) -> str:
+        """How the last command ended, whoever gave it; a printer may read Paused before its pause is done."""
+        found = self.wait(lambda p: p["last_command"]["state"] not in {"sent", "accepted"}, seconds, what)
         command = found["last_command"]
         return str(command["state"] if not command["error"] else f"{command['state']}: {command['error']}")
 

@@ -170,6 +170,7 @@ def test_a_failure_is_told_paused_acknowledged_resumed_muted(
     place.ml.failing = True
     camera.until(lambda: job()["paused_at"], 40, "the pause for failure")
     printer.wait_state("Paused")
+    assert printer.acted() == "done"
     wait_for(lambda: "paused_by_detection" in events(), 20, "the web hook")
     wait_for(lambda: len(mail.mails) >= len(set(events())), 20, "the mail")
     assert set(events()) <= {"failure_detected", "paused_by_detection"}
