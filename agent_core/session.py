@@ -38,6 +38,8 @@ DELIVERED_SECONDS = 30.0
 EVENTS_IN_FLIGHT = 20
 EXTRAS_LIMIT = 100
 """Answers to commands and calls that wait for the link; the oldest go."""
+EXTRAS_CHARACTERS = 4 * 1024 * 1024
+"""And no more of their text: an answer to a call may be as long as a frame may be."""
 
 UNWRITTEN_LIMIT = 8
 """Frames handed to the transport and not yet written: beyond it statuses wait, and only the newest survives."""
@@ -97,7 +99,7 @@ class Session:
         self._pinged_at: float | None = None
         self._unwritten = 0
         self._in_flight: dict[str, float] = {}
-        self._extras: deque[wire.AgentOutgoing] = deque(maxlen=EXTRAS_LIMIT)
+        self._extras: deque[wire.AgentOutgoing | str | bytes] = deque(maxlen=EXTRAS_LIMIT)
         self._events_waiting = True
         self._bad_frames = 0
         self.server: wire.ServerInfo | None = None
@@ -118,6 +120,11 @@ class Session:
     def ready_for_status(self) -> bool:
         """Whether a status may be sent now: it never overtakes an event, nor piles up behind a stuck socket."""
         return self.open and self._unwritten < UNWRITTEN_LIMIT and not self._events_waiting
+
+    @property
+    def all_written(self) -> bool:
+        """Whether nothing is on its way or waits to be (a link that is not open writes nothing any more)."""
+        return not self.open or not (self._unwritten or self._extras)
 
     def speaks(self, capability: wire.Capability) -> bool:
         return self.server is not None and capability in self.server.capabilities
@@ -185,7 +192,9 @@ class Session:
         self._unwritten += len(frames)
         return frames
 
-    def _encoded(self, message: wire.AgentOutgoing) -> list[Action]:
+    def _encoded(self, message: wire.AgentOutgoing | str | bytes) -> list[Action]:
+        if isinstance(message, (str, bytes)):
+            return [Send(message)]
         try:
             return [Send(encode(message))]
         except WireError:
@@ -203,9 +212,11 @@ class Session:
         """The outbox has something new."""
         self._events_waiting = True
 
-    def offer(self, message: wire.AgentOutgoing) -> None:
-        """An answer to a command or call; kept over a short break of the link, bounded."""
+    def offer(self, message: wire.AgentOutgoing | str | bytes) -> None:
+        """An answer to a command or call, or its frame; kept over a short break of the link, bounded."""
         self._extras.append(message)
+        while sum(len(frame) for frame in self._extras if isinstance(frame, (str, bytes))) > EXTRAS_CHARACTERS:
+            self._extras.popleft()
 
     def on_open(self, now: float) -> None:
         self._mode = _Mode.OPEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +17,19 @@ from agent_core.features.alerts import send_alert
 from agent_core.features.files import register_file
 from agent_core.features.snapshots import Snapshots
 from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState
-from agent_core.passthru import Handler, PassthruDesk
+from agent_core.passthru import Handler, Route
 from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
 from agent_core.runtime.core import PRINT_KEY, Core, new_id
+from agent_core.runtime.crew import Crew
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
 from agent_core.wire.messages import PrinterEventToast
 
 _log = logging.getLogger(__name__)
+
+LAST_WORDS_SECONDS = 0.5
+"""For the answers to calls that are still waited for when the agent stops."""
 
 ALERTS_REMEMBERED = 20
 """Alerts that could not be delivered yet; the oldest go."""
@@ -43,11 +48,13 @@ class Parts:
     clock: Clock
     http: Http
     on_link_change: Callable[[LinkState], None] | None = None
-    passthru: Mapping[str, Handler] = field(default_factory=dict)
+    passthru: Mapping[str, Handler | Route] = field(default_factory=dict)
+    """What viewers may call, by `target.func` or `target.*` (passthru.py)."""
 
 
 class Agent:
-    """One printer's link to its server: four threads (core, link, commands, snapshots).
+    """One printer's link to its server: four threads (core, link, commands, snapshots), and one for each call of a
+    viewer while it lasts.
 
     Thread-safe: `post` may be called from any host thread and returns at once. After `stop` there is no thread, no
     socket and no temporary file left.
@@ -58,6 +65,7 @@ class Agent:
         config = parts.config
         self._link = Link(self._request, config.verify_tls, self._on_link_event)
         self._commands = Worker("commands", limit=8)
+        self._crew = Crew("call")
         self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
         self._undelivered: deque[tuple[AlertRaised, str]] = deque(maxlen=ALERTS_REMEMBERED)
         self._cameras: dict[str, str | None] = {}
@@ -72,7 +80,8 @@ class Agent:
             on_boost=self._snapshots.boost,
             register_file=self._register_file,
             send_alert=self._alert,
-            passthru=PassthruDesk(parts.passthru),
+            passthru=parts.passthru,
+            crew=self._crew,
         )
         self._runner = CommandRunner(
             parts.printer,
@@ -125,8 +134,11 @@ class Agent:
 
         The database stays open: it is the host's, whose PrinterPort may still be writing.
         """
+        deadline = time.monotonic() + seconds
         self._runner.stop()
-        stragglers = stop_all(self._workers(), seconds)
+        self._core.say_last_words(min(LAST_WORDS_SECONDS, seconds / 2))
+        workers = [*self._workers(), *self._crew.workers]
+        stragglers = stop_all(workers, deadline - time.monotonic())
         if stragglers:
             _log.warning("did not end within %s s: %s", seconds, ", ".join(stragglers))
         if "link" not in stragglers:

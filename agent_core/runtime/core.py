@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agent_core import payload, reducer
@@ -17,8 +18,9 @@ from agent_core.database import Database
 from agent_core.errors import AuthRefused, NeedsPerson
 from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState, Phase
 from agent_core.outbox import Entry, Outbox
-from agent_core.passthru import PassthruDesk
+from agent_core.passthru import Handler, PassthruDesk, Route
 from agent_core.ports import Clock
+from agent_core.runtime.crew import Crew
 from agent_core.runtime.inbox import Inbox, Item
 from agent_core.runtime.worker import Worker
 from agent_core.session import Action, Connect, Disconnect, Ping, Refusal, Send, Session
@@ -57,7 +59,8 @@ class Core:
         on_boost: Callable[[], None],
         register_file: Callable[[int, Job], None],
         send_alert: Callable[[AlertRaised], None],
-        passthru: PassthruDesk,
+        passthru: Mapping[str, Handler | Route],
+        crew: Crew,
     ) -> None:
         self.worker = Worker("core", tick=self._turn)
         self.commands: CommandRunner | None = None
@@ -71,9 +74,12 @@ class Core:
         self._on_boost = on_boost
         self._register_file = register_file
         self._send_alert = send_alert
-        self._passthru = passthru
         self._inbox = Inbox()
         self._session = Session(self._outbox.waiting, uniform)
+        self._calls = PassthruDesk(
+            passthru, clock, busy=self._why_busy, tell=self._session.offer, start=crew.start, run_soon=self.run_soon
+        )
+        self._last_words: threading.Event | None = None
         self._schedule = payload.Schedule()
         self._settings_due = True
         self._last_turn = clock.monotonic()
@@ -128,6 +134,19 @@ class Core:
     def on_file_registered(self, ts: int, g_code_file_id: int) -> None:
         self.run_soon(lambda: self._apply(*reducer.file_registered(self.state, ts, g_code_file_id)))
 
+    def say_last_words(self, seconds: float) -> None:
+        """Answers the calls that are waited for and lets that go out, within `seconds`; later calls are refused."""
+        if self._calls.idle:
+            return
+        said = threading.Event()
+
+        def end() -> None:
+            self._calls.stop()
+            self._last_words = said
+
+        self.run_soon(end)
+        said.wait(seconds)
+
     def idle_seconds(self) -> float:
         """Seconds since the core last turned; over a minute means that it hangs."""
         return self._clock.monotonic() - self._last_turn
@@ -140,7 +159,10 @@ class Core:
             self._handle(item)
         now = self._clock.monotonic()
         self._outbox_delivered(self._session.delivered_without_ack(now))
+        self._calls.poll()
         self._perform(self._session.poll(now))
+        if self._last_words is not None and self._session.all_written:
+            self._last_words.set()
         self._send_status(now)
         self._tell_pictures()
         self._publish_link(self.link_state)
@@ -153,6 +175,9 @@ class Core:
             wait = min(wait, deadline - now)
         if self._session.ready_for_status:
             wait = min(wait, self._status_due() - now)
+        answer_due = self._calls.deadline()
+        if answer_due is not None:
+            wait = min(wait, answer_due - now)
         return max(0.0, wait)
 
     def _handle(self, item: Item) -> None:
@@ -256,9 +281,7 @@ class Core:
                         if self.commands is not None:
                             self.commands.take(command)
                 case wire.PassthruCall():
-                    reply = self._passthru.answer(message)
-                    if reply is not None:
-                        self._session.offer(reply)
+                    self._calls.take(message)
                 case wire.RemoteStatus():
                     self._want_status()
                     if self._session.viewing:
@@ -267,6 +290,16 @@ class Core:
                     self._publish_link(replace(self.link_state, server_name=f"{name} {version}".strip()[:100] or None))
                 case _:
                     pass
+
+    def _why_busy(self) -> str | None:
+        """Why the printer must be let alone but for its print, None if it need not."""
+        if self.state.transient is not None:
+            return f"the printer is busy ({self.state.transient.phase.value.lower()})"
+        if self.state.report.phase is Phase.PAUSED:
+            return "a print is paused; its place must not be lost"
+        if self.state.report.phase.active:
+            return "a print is under way"
+        return None
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ from agent_core.model import (
     PrintPaused,
     SettingsReported,
 )
+from agent_core.passthru import Handler
 from agent_core.pause import PauseSettings
 from agent_core.ports import HttpRequest, HttpResponse, Interrupt
 from agent_core.runtime import core, inbox
 from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.websocket import FrameRead
+from agent_core.wire.messages import PassthruCall
 from tests.fakes.socket_server import PATIENCE, Peer, SocketServer
 
 PRINTING = PrinterReport(phase=Phase.PRINTING, job=Job(name="vase.gcode", size=9, signature="ts:1.5"))
@@ -87,7 +89,9 @@ class FakePrinter:
 
 
 class Rig:
-    def __init__(self, url: str, folder: Path, token: str | None = "t0ken") -> None:
+    def __init__(
+        self, url: str, folder: Path, token: str | None = "t0ken", passthru: Mapping[str, Handler] | None = None
+    ) -> None:
         self.http, self.printer = FakeHttp(), FakePrinter()
         self.links: list[LinkState] = []
         self.changed = threading.Condition()
@@ -95,7 +99,7 @@ class Rig:
         secret = Secret(token) if token else None
         config = AgentConfig("moonraker_obico", "3.0.0", url, secret, str(folder))
         self.agent = Agent(
-            Parts(config, self.printer, self.database, SystemClock(), self.http, self._on_link_change)
+            Parts(config, self.printer, self.database, SystemClock(), self.http, self._on_link_change, passthru or {})
         )
 
     def _on_link_change(self, state: LinkState) -> None:
@@ -251,6 +255,40 @@ def test_a_passthru_call_is_answered(server: SocketServer, rig: Rig) -> None:
     assert reply["ref"] == "0.7"
     assert "not supported" in reply["error"]
     assert rig.agent.idle_seconds() < 30
+
+
+def test_calls_run_beside_the_core_a_bug_costs_one_call_and_a_stop_answers_the_rest(
+    server: SocketServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on, names = threading.Event(), list[str]()
+
+    def slow(_: PassthruCall) -> str:
+        names.append(threading.current_thread().name)
+        assert go_on.wait(PATIENCE)
+        return "late"
+
+    def buggy(_: PassthruCall) -> None:
+        raise ZeroDivisionError
+
+    rig = Rig(server.url, tmp_path, passthru={"a.slow": slow, "b.buggy": buggy})
+    rig.agent.start()
+    peer = server.peer()
+    try:
+        for target, func in (("a", "slow"), ("b", "buggy")):
+            peer.send({"passthru": {"target": target, "func": func, "ref": func}})
+        answer = peer.next(lambda frame: "passthru" in frame)["passthru"]
+        assert answer == {"ref": "buggy", "error": "a fault in the agent, see its log"}
+        stopper = threading.Thread(target=rig.agent.stop)
+        stopper.start()
+        answer = peer.next(lambda frame: "passthru" in frame)["passthru"]
+        assert answer == {"ref": "slow", "error": "the agent stops; it may still be carried out"}
+        assert names == ["obico-call"]
+    finally:
+        go_on.set()
+        stopper.join(PATIENCE)
+        rig.end()
+    assert "ZeroDivisionError" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name == "obico-call"]
 
 
 def test_rubbish_from_the_server_harms_nothing(server: SocketServer, rig: Rig) -> None:

@@ -8,12 +8,11 @@ import pytest
 
 from agent_core import commands as module
 from agent_core.commands import CommandRunner
-from agent_core.errors import AgentError, CommandFailed, Rejected
+from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import Phase
-from agent_core.passthru import PassthruDesk
 from agent_core.pause import PauseSettings
 from agent_core.ports import Interrupt
-from agent_core.wire.messages import Command, CommandAck, PassthruCall
+from agent_core.wire.messages import Command, CommandAck
 
 
 class Printer:
@@ -216,23 +215,3 @@ def test_remembered_answers_are_bounded(bench: Bench) -> None:
         bench.take("resume", str(number))
         bench.work()
     assert len(bench.runner._answers) == module.REMEMBERED
-
-
-def call(func: str, ref: str | None) -> PassthruCall:
-    return PassthruCall("_printer", func, ref=ref)
-
-
-def test_a_passthru_call_is_always_answered_and_once() -> None:
-    def broken(_: PassthruCall) -> object:
-        raise AgentError("no such axis")
-
-    desk = PassthruDesk({"_printer.home": lambda _: {"ok": True}, "_printer.jog": broken})
-    known, refused, failed = (desk.answer(call(func, func)) for func in ("home", "__class__", "jog"))
-    assert known is not None
-    assert known.to_wire() == {"passthru": {"ref": "home", "ret": {"ok": True}}}
-    assert refused is not None
-    assert str(refused.error).startswith("Request not supported.")
-    assert failed is not None
-    assert failed.error == "no such axis"
-    assert desk.answer(call("home", "home")) is None
-    assert desk.answer(call("home", None)) is None

@@ -28,8 +28,8 @@ from agent_core.model import (
     Progress,
     SettingsReported,
 )
-from agent_core.passthru import PassthruDesk
 from agent_core.runtime.core import Core
+from agent_core.runtime.crew import Crew
 from agent_core.transport.websocket import Alive, Closed, FrameRead, Opened, Refused, Written
 
 
@@ -73,7 +73,7 @@ class Bench:
             config, self.database, self.clock, self.link,  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=lambda: 1.0, on_link_change=self.links.append, on_pictures=lambda _p, _v, _w: None,
             on_boost=lambda: None, register_file=lambda _ts, _job: None, send_alert=self.alerts.append,
-            passthru=PassthruDesk({}),
+            passthru={}, crew=Crew("call"),
         )  # fmt: skip
 
     def turn(self, *events: Any, seconds: float = 0.0) -> float:

@@ -238,6 +238,18 @@ def test_answers_outlive_a_short_break_but_are_bounded() -> None:
     assert refs == [str(number) for number in range(5, module.EXTRAS_LIMIT + 5)]
 
 
+def test_long_answers_that_wait_for_the_link_are_bounded_by_their_length() -> None:
+    session, _ = new_session()
+    for number in range(6):
+        session.offer(str(number) * 1024 * 1024)
+    opened(session)
+    assert [frame[:1] for frame in frames(session.poll(0.0))] == ["2", "3", "4", "5"]
+    assert not session.all_written
+    for _ in range(4):
+        session.on_written()
+    assert session.all_written
+
+
 def test_an_answer_that_is_too_large_is_answered_all_the_same() -> None:
     session, _ = new_session()
     opened(session)
