@@ -27,10 +27,20 @@ _PHASES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of a command, for the host's own pages: `said` is the text of a done one, the error of another."""
+
+    command: Command
+    state: AckState
+    said: str | None
+
+
 @dataclass(slots=True)
 class _Run:
     name: CommandName
     ids: list[str]
+    command: Command
     settings: PauseSettings = field(default_factory=PauseSettings)
     interrupt: Interrupt = field(default_factory=Interrupt)
 
@@ -39,7 +49,8 @@ class CommandRunner:
     """Takes commands on the core thread and runs them on the command worker.
 
     `submit` hands a task to the command worker; `tell` takes each answer; `on_begin(phase)` and `on_end(succeeded)` let
-    the core show the transitional text. All four are called without a lock held and must not block.
+    the core show the transitional text; `on_result` is told how a command ended, whatever else joined it. All are
+    called without a lock held and must not block.
     """
 
     def __init__(
@@ -49,12 +60,14 @@ class CommandRunner:
         tell: Callable[[CommandAck], None],
         on_begin: Callable[[Phase], None],
         on_end: Callable[[bool], None],
+        on_result: Callable[[CommandResult], None] | None = None,
     ) -> None:
         self._printer = printer
         self._submit = submit
         self._tell = tell
         self._on_begin = on_begin
         self._on_end = on_end
+        self._on_result = on_result
         # Guards everything below; never held while a port or a callback is called.
         self._lock = threading.Lock()
         self._runs: list[_Run] = []  # the running one and at most a cancel behind it
@@ -70,8 +83,9 @@ class CommandRunner:
             return
         try:
             name, settings = self._understood(command)
-            run, is_new = self._admitted(name, ident, settings)
+            run, is_new = self._admitted(name, command, settings)
         except Rejected as refusal:
+            self._result(command, AckState.REJECTED, str(refusal))
             self._answer([ident], AckState.REJECTED, error=str(refusal))
             return
         self._answer([ident], AckState.ACCEPTED)
@@ -92,8 +106,9 @@ class CommandRunner:
         settings = PauseSettings.from_args(command.args) if name is CommandName.PAUSE else PauseSettings()
         return name, settings
 
-    def _admitted(self, name: CommandName, ident: str, settings: PauseSettings) -> tuple[_Run, bool]:
+    def _admitted(self, name: CommandName, command: Command, settings: PauseSettings) -> tuple[_Run, bool]:
         """The run that this command belongs to, and whether it is a new one. Raises Rejected."""
+        ident = command.id or ""
         with self._lock:
             for run in self._runs:
                 if run.name is name and not run.interrupt.is_set():
@@ -102,7 +117,7 @@ class CommandRunner:
             if self._runs and name is not CommandName.CANCEL:
                 raise Rejected(f"the printer is still busy with the last command ({self._runs[-1].name.value})")
         self._printer.check(name.value)
-        run = _Run(name, [ident], settings)
+        run = _Run(name, [ident], command, settings)
         with self._lock:
             for running in self._runs:
                 running.interrupt.set("the print is being cancelled")
@@ -132,7 +147,12 @@ class CommandRunner:
             self._runs.remove(run)
             ids = list(run.ids)
         self._on_end(state is AckState.DONE)
+        self._result(run.command, state, text if state is AckState.DONE else error)
         self._answer(ids, state, text=text, error=error)
+
+    def _result(self, command: Command, state: AckState, said: str | None) -> None:
+        if self._on_result is not None:
+            self._on_result(CommandResult(command, state, said))
 
     def _answer(self, ids: list[str], state: AckState, *, text: str | None = None, error: str | None = None) -> None:
         for ident in ids:

@@ -196,8 +196,8 @@ def make_context(
         media=media,
         pictures=Pictures(media),
         detection=Pipeline(
-            hub=hub, desk=desk, watch=watch, records=detection_records, media=media, now=now, random=random,
-            sight=sight, timeout=config.detector_timeout,
+            hub=hub, desk=desk, watch=watch, records=detection_records, media=media, signer=signer, now=now,
+            random=random, sight=sight, timeout=config.detector_timeout,
             keep_tagged=lambda print_id, at, jpeg: frames.keep(print_id, at, jpeg, tagged=True),
         ),
         detection_records=detection_records,

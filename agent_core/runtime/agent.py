@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent_core.commands import CommandRunner
+from agent_core.commands import CommandResult, CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
 from agent_core.errors import AgentError, WrongPeer
@@ -24,7 +24,7 @@ from agent_core.runtime.core import PRINT_KEY, Core, new_id
 from agent_core.runtime.crew import Crew
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
-from agent_core.wire.messages import PrinterEventToast
+from agent_core.wire.messages import Command, CommandName, PrinterEventToast
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ ALERTS_REMEMBERED = 20
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an agent is built from. `on_link_change` is called on the core thread and must return at once.
+    """What an agent is built from. `on_link_change` is called on the core thread, `on_command_result` on that or on the
+    command worker; both must return at once.
 
     `database` is also the store that the host's PrinterPort keeps its pause record in.
     """
@@ -50,6 +51,7 @@ class Parts:
     on_link_change: Callable[[LinkState], None] | None = None
     passthru: Mapping[str, Handler | Route] = field(default_factory=dict)
     """What viewers may call, by `target.func` or `target.*` (passthru.py)."""
+    on_command_result: Callable[[CommandResult], None] | None = None
 
 
 class Agent:
@@ -89,6 +91,7 @@ class Agent:
             self._core.tell,
             self._core.on_command_begin,
             self._core.on_command_end,
+            parts.on_command_result,
         )
         self._core.commands = self._runner
 
@@ -123,6 +126,10 @@ class Agent:
     def post(self, event: HostEvent) -> None:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""
         self._core.post(event)
+
+    def order(self, name: CommandName, initiator: str) -> None:
+        """A command of somebody at the host itself, as safe and as exclusive as the server's; returns at once."""
+        self._core.order(Command(name.value, initiator=initiator))
 
     def set_cameras(self, cameras: Sequence[CameraConfig]) -> bool:
         """Takes pictures from these cameras from now on; False if it cannot be taken now (try again)."""

@@ -278,8 +278,7 @@ class Core:
                     self._outbox_delivered(ids)
                 case wire.Commands(commands=commands):
                     for command in commands:
-                        if self.commands is not None:
-                            self.commands.take(command)
+                        self._take_command(command)
                 case wire.PassthruCall():
                     self._calls.take(message)
                 case wire.RemoteStatus():
@@ -300,6 +299,16 @@ class Core:
         if self.state.report.phase.active:
             return "a print is under way"
         return None
+
+    def order(self, command: wire.Command) -> None:
+        """A command of somebody at the host itself; `on_result` tells what became of it. From any thread."""
+        self.run_soon(lambda: self.commands.take(command) if self.commands is not None else None)
+
+    def _take_command(self, command: wire.Command) -> None:
+        if command.why is not None and not self._session.speaks(wire.Capability.COMMAND_WHY):
+            command = replace(command, why=None)
+        if self.commands is not None:
+            self.commands.take(command)
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:

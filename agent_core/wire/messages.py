@@ -60,6 +60,7 @@ class AckState(str, Enum):
 class Capability(str, Enum):
     EVENT_ACK = "event_ack"
     COMMAND_ACK = "command_ack"
+    COMMAND_WHY = "command_why"
 
 
 def _known(enum: type[Enum], value: object) -> Any:
@@ -368,13 +369,54 @@ class ServerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandWhy:
+    """Why a server gives an order by itself (`command_why`, docs/protocol-extensions.md). `by`: who decided
+    (`failure_detection`); `score` 0 to 1; `picture`: a JPEG for whoever has the address; `page`: for people."""
+
+    by: str
+    text: str = ""
+    score: float | None = None
+    picture: str | None = None
+    page: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        said = {"by": self.by, "text": self.text, "score": self.score, "picture": self.picture, "page": self.page}
+        return {key: value for key, value in said.items() if value is not None}
+
+    @classmethod
+    def from_wire(cls, wire: Json) -> CommandWhy | None:
+        by = read.text(wire.get("by"))
+        if not by:
+            return None
+        score = read.number(wire.get("score"))
+        return cls(
+            by[:_WORD_LIMIT], (read.text(wire.get("text")) or "")[:_TEXT_LIMIT],
+            None if score is None else min(1.0, max(0.0, score)),
+            _web_address(wire.get("picture")), _web_address(wire.get("page")),
+        )  # fmt: skip
+
+
+_WORD_LIMIT, _TEXT_LIMIT, _ADDRESS_LIMIT = 40, 500, 2000
+"""Characters that are taken of what a server says about an order."""
+
+
+def _web_address(value: object) -> str | None:
+    """None also for what a browser would not open as a page: `javascript:…` must not become a link."""
+    found = read.text(value)
+    usable = found is not None and len(found) <= _ADDRESS_LIMIT and found.startswith(("http://", "https://"))
+    return found if usable else None
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """An order for the printer. `args` of pause: `retract`, `lift_z` in mm, `tools_off`, `bed_off` (§3.5)."""
+    """An order for the printer. `args` of pause: `retract`, `lift_z` in mm, `tools_off`, `bed_off` (§3.5).
+    `why`: an extension, and only of orders that the server gives by itself."""
 
     name: str
     args: Json = field(default_factory=dict)
     initiator: str | None = None
     id: str | None = None
+    why: CommandWhy | None = None
 
     @property
     def type(self) -> CommandName | None:
@@ -385,6 +427,8 @@ class Command:
         wire: dict[str, Any] = {"cmd": self.name, "args": dict(self.args), "initiator": self.initiator or "unknown"}
         if self.id is not None:
             wire["id"] = self.id
+        if self.why is not None:
+            wire["why"] = self.why.to_wire()
         return wire
 
     @classmethod
@@ -392,9 +436,11 @@ class Command:
         name = read.text(wire.get("cmd"))
         if not name:
             return None
+        why = read.mapping(wire.get("why"))
         return cls(
-            name, read.mapping(wire.get("args")) or {}, read.text(wire.get("initiator")), read.text(wire.get("id"))
-        )
+            name, read.mapping(wire.get("args")) or {}, read.text(wire.get("initiator")), read.text(wire.get("id")),
+            None if why is None else CommandWhy.from_wire(why),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

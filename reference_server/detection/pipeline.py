@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
-from agent_core.wire.messages import CommandName
+from agent_core.wire.messages import CommandName, CommandWhy
 from agent_core.wire.status import Status
 from reference_server import background
 from reference_server.media.event_images import oriented
+from reference_server.media.signing import MediaSigner
 from reference_server.media.storage import MediaStore
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.hub import Hub
@@ -93,6 +94,7 @@ class Pipeline:
         watch: Watch,
         records: DetectionRecords,
         media: MediaStore,
+        signer: MediaSigner,
         now: Now,
         random: RandomBytes,
         sight: Sight,
@@ -100,7 +102,7 @@ class Pipeline:
         keep_tagged: KeepTagged,
     ) -> None:
         self._hub, self._desk, self._watch, self._records, self._media = hub, desk, watch, records, media
-        self._now, self._random, self._timeout = now, random, timeout
+        self._now, self._random, self._timeout, self._signer = now, random, timeout, signer
         self._detector, self._tagger, self._keep_tagged = sight.detector, sight.tagger, keep_tagged
         self._queue: asyncio.Queue[int] = asyncio.Queue()  # each printer at most once
         self._waiting: set[int] = set()
@@ -288,9 +290,23 @@ class Pipeline:
         if self._watch.is_stale(task, decision):
             sent, words = Sent.NOTHING, "not sent any more: the user has answered meanwhile"
         else:
-            sent, words = _result(await self._desk.send(live, _COMMANDS[decision.action], "system"))
+            order = self._desk.send(
+                live, _COMMANDS[decision.action], "system", lambda base: self._why(decision, base)
+            )
+            sent, words = _result(await order)
         if (sent, words) != (decision.sent, decision.outcome):
             await run_in_threadpool(self._watch.ordered, decision, sent, words)
+
+    def _why(self, decision: Decision, base: str) -> CommandWhy:
+        """For the agent, so that its own pages can say it; `base`: the address that it knows us by."""
+        picture = decision.image_path
+        return CommandWhy(
+            "failure_detection",
+            decision.rule,
+            round(decision.normalized_p, 3),
+            None if picture is None else base + self._signer.url(picture, self._now().timestamp()),
+            f"{base}/#/printers/{decision.printer_id}",
+        )
 
     # --- after a print -------------------------------------------------------------------------------------------
 

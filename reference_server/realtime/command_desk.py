@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agent_core.wire.messages import CommandAck, CommandName, Commands
+from agent_core.wire.messages import CommandAck, CommandName, Commands, CommandWhy
 from reference_server.realtime.hub import Hub
 from reference_server.realtime.peers import AckSupport, expected_acks
 from reference_server.services.clock import Now
@@ -22,10 +22,17 @@ class CommandDesk:
         # Futures of REST calls that wait, at most ANSWER_TIME each.
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
-    async def send(self, live: LivePrinter, name: CommandName, initiator: str) -> CommandOutcome | None:
+    async def send(
+        self,
+        live: LivePrinter,
+        name: CommandName,
+        initiator: str,
+        explain: Callable[[str], CommandWhy] | None = None,
+    ) -> CommandOutcome | None:
         """Send it and wait for the final answer, at most ANSWER_TIME. None: no agent is there to be told.
 
-        An agent that is known not to answer gets the plain command, and nobody waits.
+        An agent that is known not to answer gets the plain command, and nobody waits. `explain`, given the address
+        that the agent knows us by, says why; only an agent of ours is told (docs/protocol-extensions.md).
         """
         printer = live.record.printer
         peer = self._hub.agent(printer.id)
@@ -38,7 +45,8 @@ class CommandDesk:
             self._new_id(), name, initiator, self._now(), CommandState.SENT if answers else CommandState.UNKNOWN,
             attended=answers,
         )  # fmt: skip
-        command = build(name, printer, initiator, outcome.id if answers else None)
+        why = explain(peer.base) if explain is not None and peer.acks is AckSupport.YES else None
+        command = build(name, printer, initiator, outcome.id if answers else None, why)
         live.commands.add(outcome)
         if not self._hub.tell_agent(printer.id, Commands((command,)).to_wire()):
             live.commands.leave(outcome.id)

@@ -26,7 +26,7 @@ Render = Callable[[LivePrinter, str], str]
 LIST_KEY = 0
 """The outbox key of `{"printers": […]}`; printers' ids begin at 1."""
 
-CAPABILITIES = frozenset({Capability.EVENT_ACK, Capability.COMMAND_ACK})
+CAPABILITIES = frozenset({Capability.EVENT_ACK, Capability.COMMAND_ACK, Capability.COMMAND_WHY})
 
 
 class Hub:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from agent_core.wire.messages import Command, CommandAck, CommandName
+from agent_core.wire.messages import Command, CommandAck, CommandName, CommandWhy
 from reference_server.services.model import Printer
 from reference_server.services.text import clean
 
@@ -45,7 +45,9 @@ class CommandOutcome:
     attended: bool = False
 
 
-def build(name: CommandName, printer: Printer, initiator: str, command_id: str | None) -> Command:
+def build(
+    name: CommandName, printer: Printer, initiator: str, command_id: str | None, why: CommandWhy | None = None
+) -> Command:
     """The order as the agent gets it; `tools_off` and `bed_off` are there only when they are wanted (§3.5)."""
     args: dict[str, float | bool] = {}
     if name is CommandName.PAUSE:
@@ -54,7 +56,7 @@ def build(name: CommandName, printer: Printer, initiator: str, command_id: str |
             args["tools_off"] = True
         if printer.bed_off_on_pause:
             args["bed_off"] = True
-    return Command(name.value, args, initiator, command_id)
+    return Command(name.value, args, initiator, command_id, why)
 
 
 class CommandLog:

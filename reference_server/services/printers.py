@@ -126,16 +126,26 @@ class Printers:
     def mute(self, user: User, printer_id: int, muted: bool) -> tuple[PrinterRecord, bool]:
         """Switch alerts off (or on) for the rest of the print; False: there is no print."""
         with self._store.write() as tx:
-            printer = owned(tx, user, printer_id)
-            record = tx.printers.record(printer)
-            job = record.current_print
-            if job is None:
-                return record, False
-            if (job.alert_muted_at is not None) != muted:
-                kind = EventKind.ALERT_MUTED if muted else EventKind.ALERT_UNMUTED
-                tx.prints.save(replace(job, alert_muted_at=self._now() if muted else None))
-                self._note(tx, printer, job, kind)
-            return tx.printers.record(printer), True
+            return self._mute(tx, owned(tx, user, printer_id), muted)
+
+    def mute_by_agent(self, printer_id: int, muted: bool) -> tuple[PrinterRecord, bool]:
+        """The same for the printer's own agent. Raises NotFound."""
+        with self._store.write() as tx:
+            printer = tx.printers.get(printer_id)
+            if printer is None:
+                raise NotFound
+            return self._mute(tx, printer, muted)
+
+    def _mute(self, tx: Transaction, printer: Printer, muted: bool) -> tuple[PrinterRecord, bool]:
+        record = tx.printers.record(printer)
+        job = record.current_print
+        if job is None:
+            return record, False
+        if (job.alert_muted_at is not None) != muted:
+            kind = EventKind.ALERT_MUTED if muted else EventKind.ALERT_UNMUTED
+            tx.prints.save(replace(job, alert_muted_at=self._now() if muted else None))
+            self._note(tx, printer, job, kind)
+        return tx.printers.record(printer), True
 
     def acknowledge(
         self, user: User, printer_id: int, overwrite: AlertOverwrite | None, print_id: int | None = None

@@ -126,6 +126,12 @@ def test_pictures_become_an_alert_and_a_pause_that_explain_themselves(
             command = agent.wait_for_command("pause")
             assert command["initiator"] == "system"
             assert command["args"] == {"retract": 6.5, "lift_z": 2.5, "tools_off": True}
+            # An agent of ours is told why, with a picture that it can fetch.
+            why = command["why"]
+            assert (why["by"], why["page"]) == ("failure_detection", f"{base}/#/printers/{number}")
+            assert "above the pause threshold" in why["text"]
+            assert 2 / 3 < why["score"] <= 1
+            assert httpx.get(why["picture"]).content.startswith(b"\xff\xd8")
 
             printer = shown()
             assert printer["normalized_p"] > 2 / 3

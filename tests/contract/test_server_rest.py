@@ -453,18 +453,28 @@ def test_mute_unmute_acknowledge(app: FastAPI) -> None:
         async with Person(app) as person:
             await person.log_in()
             printer = await person.link()
-            start_print(app, printer["id"])
             url = f"/api/v1/printers/{printer['id']}/"
+            by_agent, headers = "/api/v1/octo/mute_current_print/", agent_headers(printer)
+            none = (await person.http.post(by_agent, headers=headers)).json()
+            assert none == {"succeeded": False, "reason": "nothing is printing"}
+            start_print(app, printer["id"])
             muted = (await person.http.post(url + "mute_current_print/")).json()["printer"]
             assert (muted["current_print"]["alert_muted_at"] is None, muted["should_watch"]) == (False, False)
             free = (await person.http.post(url + "mute_current_print/?mute_alert=false")).json()["printer"]
             assert (free["current_print"]["alert_muted_at"], free["should_watch"]) == (None, True)
+            # The same asked for at the printer's own page.
+            assert (await person.http.post(by_agent)).status_code == 401
+            for more, quiet in (("", True), ("?mute_alert=false", False)):
+                told = (await person.http.post(by_agent + more, headers=headers)).json()
+                assert told == {"succeeded": True, "reason": None}
+                seen = (await person.http.get(url)).json()["current_print"]["alert_muted_at"]
+                assert (seen is not None) == quiet
             done = (await person.http.post(url + "acknowledge_alert/?alert_overwrite=FAILED")).json()
             assert (done["succeeded"], done["printer"]["current_print"]["alert_overwrite"]) == (True, None)
             assert (await person.http.post(url + "acknowledge_alert/?alert_overwrite=X")).status_code == 400
             events = (await person.http.get("/api/v1/printer_events/?filter_by_types[]=ALERT")).json()
-            assert [event["event_type"] for event in events] == ["ALERT_UNMUTED", "ALERT_MUTED"]
-            assert (await person.http.get("/api/v1/users/me/")).json()["unseen_printer_events"] == 3
+            assert [event["event_type"] for event in events] == ["ALERT_UNMUTED", "ALERT_MUTED"] * 2
+            assert (await person.http.get("/api/v1/users/me/")).json()["unseen_printer_events"] == 5
 
     run(journey)
 

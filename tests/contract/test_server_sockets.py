@@ -62,7 +62,10 @@ def is_printing(frame: dict[str, Any]) -> bool:
 def test_the_greeting_names_what_the_server_can(agent: Socket) -> None:
     assert agent.receive() == {
         "remote_status": {"viewing": False, "should_watch": False},
-        "server": {"name": "reference_server", "version": "3.0.0.dev0", "capabilities": ["command_ack", "event_ack"]},
+        "server": {
+            "name": "reference_server", "version": "3.0.0.dev0",
+            "capabilities": ["command_ack", "command_why", "event_ack"],
+        },
     }
 
 

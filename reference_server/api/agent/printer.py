@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from reference_server.api.auth import Agent, Services
 from reference_server.api.bodies import json_object
+from reference_server.api.obico.actions import NOTHING_PRINTS
+from reference_server.api.obico.parameters import Blank
 from reference_server.api.responses import Json
 from reference_server.services.model import PrinterRecord
 
@@ -41,3 +43,16 @@ async def rename_printer(request: Request, context: Services, record: Agent) -> 
         record = await run_in_threadpool(context.printers.rename, record.printer.id, body["name"])
         context.hub.update(record)
     return Json(_shown(record))
+
+
+@router.post("/mute_current_print/")
+async def mute_current_print(
+    context: Services,
+    record: Agent,
+    mute_alert: Annotated[bool | None, Blank, Query(description="`false` unmutes.")] = None,
+) -> Response:
+    """What the user's `mute_current_print` does, asked for at the printer's own page (docs/protocol-extensions.md)."""
+    muted = mute_alert is not False
+    record, done = await run_in_threadpool(context.printers.mute_by_agent, record.printer.id, muted)
+    context.hub.update(record)
+    return Json({"succeeded": done, "reason": None if done else NOTHING_PRINTS})

@@ -101,6 +101,11 @@ class Result(Object):
     result: str
 
 
+class Muted(Object):
+    succeeded: bool
+    reason: str | None
+
+
 class BadCode(Object):
     code: list[str]
 
@@ -143,6 +148,11 @@ CALLS = {
     "GET /api/v1/octo/printer/ping/": _OWN,
     "PATCH /api/v1/octo/printer/": Call(
         "Rename the agent's printer", _OWN.answers, body=Body(AgentRename, {"name": "Workshop"}, required=False)
+    ),
+    "POST /api/v1/octo/mute_current_print/": Call(
+        "No more alerts in this print",
+        {200: Answer("`reason` says why not.", Muted, {"succeeded": True, "reason": None})},
+        "Asked for at the printer's own page; an extension of ours.",
     ),
     "POST /api/v1/octo/pic/": Call(
         "The newest picture of a camera",

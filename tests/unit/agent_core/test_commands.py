@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent_core import commands as module
-from agent_core.commands import CommandRunner
+from agent_core.commands import CommandResult, CommandRunner
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.model import Phase
 from agent_core.pause import PauseSettings
@@ -58,7 +58,10 @@ class Bench:
         self.phases: list[Phase] = []
         self.ends: list[bool] = []
         self.accepting = True
-        self.runner = CommandRunner(self.printer, self._submit, self.acks.append, self.phases.append, self.ends.append)
+        self.results: list[CommandResult] = []
+        self.runner = CommandRunner(
+            self.printer, self._submit, self.acks.append, self.phases.append, self.ends.append, self.results.append
+        )
 
     def _submit(self, task: Callable[[], None]) -> bool:
         if self.accepting:
@@ -79,6 +82,23 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+def test_the_host_learns_how_each_command_ended(bench: Bench) -> None:
+    bench.take("pause", ident=None)
+    bench.take("pause")  # joins it
+    bench.work()
+    bench.printer.fail = CommandFailed("the heaters were not back")
+    bench.take("resume", "2")
+    bench.work()
+    bench.printer.refuse["cancel"] = "nothing prints"
+    bench.take("cancel", "3")
+    told = [(found.command.name, found.state.value, found.said) for found in bench.results]
+    assert told == [
+        ("pause", "done", "pause done"),
+        ("resume", "failed", "the heaters were not back"),
+        ("cancel", "rejected", "nothing prints"),
+    ]
 
 
 def test_accepted_then_done_with_what_was_done(bench: Bench) -> None:

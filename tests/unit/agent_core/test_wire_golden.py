@@ -81,6 +81,18 @@ FROM_SERVER: dict[str, wire.ServerMessage] = {
     "pause": wire.Commands(
         (wire.Command("pause", {"retract": 6.5, "lift_z": 2.5, "tools_off": True}, "web", "c-1"),)
     ),
+    "pause_with_why": wire.Commands(
+        (
+            wire.Command(
+                "pause", {"retract": 6.5, "lift_z": 2.5}, "system", "c-2",
+                wire.CommandWhy(
+                    "failure_detection", "quick mean 0.7: above the pause threshold", 0.83,
+                    "http://192.168.1.20:3334/media/events/1/a.jpg?expires=1&digest=2",
+                    "http://192.168.1.20:3334/#/printers/1",
+                ),
+            ),
+        )
+    ),
     "resume_and_cancel": wire.Commands((wire.Command("resume", {}, "api"), wire.Command("cancel", {}, "system"))),
     "events_acked": wire.EventsAcked(("6f1c1f2e-0000-4000-8000-000000000001",)),
     "passthru_call": wire.PassthruCall("_printer", "jog", ({"x": 10},), {}, "0.73"),

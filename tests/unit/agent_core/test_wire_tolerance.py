@@ -24,7 +24,8 @@ WORDS = sorted(
     {"janus", "passthru", "command_ack", "http.tunnelv2", "ws.tunnel", "remote_status", "server", "ack", "commands",
      "event", "settings", "status", "octoprint_data", "octoprint_event", "octoprint_settings", "tsd_gcode_file_id",
      "current_print_ts", "capabilities", "event_type", "data", "id", "at", "ref", "response", "cookies", "headers",
-     "content", "type", "viewing", "cmd", "args", "events", "target", "func", "job", "file", "method", "path", "state"}
+     "content", "type", "viewing", "cmd", "args", "events", "target", "func", "job", "file", "method", "path", "state",
+     "why", "by", "text", "score", "picture", "page"}
 )  # fmt: skip
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
