@@ -46,7 +46,8 @@ async def entrance(request: Request) -> Response:
 
 @router.get("/favicon.ico", include_in_schema=False)
 async def favicon() -> Response:
-    return await run_in_threadpool(page, "favicon.ico")
+    """Browsers ask for it on documents that name no icon; they take an SVG of that name too."""
+    return await run_in_threadpool(page, "favicon.svg")
 
 
 @router.get("/static/{path:path}", include_in_schema=False)

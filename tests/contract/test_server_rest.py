@@ -543,6 +543,8 @@ def test_pages_health_and_headers(app: FastAPI) -> None:
             assert version.headers["x-content-type-options"] == "nosniff"
             index = await person.http.get("/")
             assert (index.status_code, index.headers["content-type"]) == (200, "text/html; charset=utf-8")
+            icon = await person.http.get("/favicon.ico")
+            assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
             for outside in ("/static/../../config.py", "/static/%2e%2e/%2e%2e/config.py", "/static/%00", "/nothing"):
                 assert (await person.http.get(outside)).status_code == 404
             assert (await person.http.get("/media/snapshots/1/primary.jpg")).status_code == 403
