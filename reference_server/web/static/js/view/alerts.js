@@ -2,8 +2,9 @@
 import * as api from "../api.js";
 import { h, setText, show } from "../dom.js";
 import { moment, text } from "../format.js";
-import { confirmAction, dialogHead, openDialog } from "./confirm.js";
+import { confirmAction, openDialog } from "./confirm.js";
 import { check, choice, field, wrongFields } from "./fields.js";
+import { Panel } from "./panel.js";
 
 const WAYS = [
   ["email", "E-mail"],
@@ -36,19 +37,15 @@ const KINDS = {
 };
 const wayName = (kind) => WAYS.find(([key]) => key === kind)?.[1] ?? kind;
 
-class AlertsView {
+class AlertsView extends Panel {
   constructor(now) {
+    super("Alerts", "alerts");
     this.now = now;
-    this.dialog = h("dialog", { class: "settings alerts" });
-    const [head, id] = dialogHead("Alerts", this.dialog);
-    this.dialog.setAttribute("aria-labelledby", id);
     this.list = h("ul", { class: "channels" });
     this.none = h("p", { class: "hint" }, "Nobody is told anything yet. Add a way below.");
-    this.trouble = h("p", { class: "form-error", role: "alert", hidden: true });
-    this.said = h("p", { class: "hint", role: "status" });
     this.wishes = h("section", { class: "dialog-body more" });
     this.dialog.append(
-      head,
+      this.head,
       h("section", { class: "dialog-body" }, this.list, this.none, this.said, this.trouble),
       this.#form(),
       this.wishes,
@@ -59,19 +56,6 @@ class AlertsView {
     await this.#load();
     this.#drawWishes(await api.alertSettings());
     return openDialog(this.dialog);
-  }
-
-  /** Runs what a button does; what goes wrong is told in one place. */
-  async #do(work, words) {
-    show(this.trouble, false);
-    setText(this.said, "");
-    try {
-      await work();
-      setText(this.said, words ?? "");
-    } catch (error) {
-      setText(this.trouble, error.message);
-      show(this.trouble, true);
-    }
   }
 
   async #load() {
@@ -94,13 +78,13 @@ class AlertsView {
       { "data-tone": channel.disabled_reason || channel.failing_since ? "bad" : null },
       h("div", { class: "what" }, h("strong", {}, name), h("span", { class: "hint" }, [wayName(channel.kind), text(channel.target)].filter(Boolean).join(" · ")), h("span", { class: "hint state" }, channel.enabled ? state : "Switched off")),
       h("button", { type: "button", onclick: () => this.#test(channel, name) }, "Send a test"),
-      h("button", { type: "button", onclick: () => this.#do(async () => { await api.changeChannel(channel.id, { enabled: !channel.enabled }); await this.#load(); }) }, channel.enabled ? "Switch off" : "Switch on"),
+      h("button", { type: "button", onclick: () => this.do(async () => { await api.changeChannel(channel.id, { enabled: !channel.enabled }); await this.#load(); }) }, channel.enabled ? "Switch off" : "Switch on"),
       h("button", { type: "button", class: "danger-text", onclick: () => this.#remove(channel, name) }, "Remove…"),
     );
   }
 
   #test(channel, name) {
-    return this.#do(async () => {
+    return this.do(async () => {
       setText(this.said, `Sending to ${name}…`);
       const answer = await api.testChannel(channel.id);
       if (!answer.delivered) throw new Error(`The test to ${name} did not arrive: ${answer.detail}`);
@@ -116,7 +100,7 @@ class AlertsView {
       no: "Keep it",
       danger: true,
     });
-    if (sure) await this.#do(async () => { await api.removeChannel(channel.id); await this.#load(); }, `${name} is removed.`);
+    if (sure) await this.do(async () => { await api.removeChannel(channel.id); await this.#load(); }, `${name} is removed.`);
   }
 
   #form() {
@@ -183,7 +167,7 @@ class AlertsView {
     adapt();
     const save = h("button", { type: "button", class: "primary" }, "Save");
     save.addEventListener("click", () =>
-      this.#do(
+      this.do(
         () =>
           api.changeAlertSettings({
             kinds: Object.fromEntries(boxes.map(([kind, box]) => [kind, box.control.checked])),

@@ -1,40 +1,24 @@
 // Who may come in: password, second factor, sessions, API keys.
 import * as api from "../api.js";
-import { h, setText, show } from "../dom.js";
+import { h } from "../dom.js";
 import { moment, text } from "../format.js";
-import { confirmAction, dialogHead, openDialog } from "./confirm.js";
+import { confirmAction, openDialog } from "./confirm.js";
 import { field } from "./fields.js";
+import { Panel } from "./panel.js";
 
-class SecurityView {
+class SecurityView extends Panel {
   constructor(now) {
+    super("Security", "security");
     this.now = now;
-    this.dialog = h("dialog", { class: "settings security" });
-    const [head, id] = dialogHead("Security", this.dialog);
-    this.dialog.setAttribute("aria-labelledby", id);
-    this.said = h("p", { class: "hint", role: "status" });
-    this.trouble = h("p", { class: "form-error", role: "alert", hidden: true });
     this.factor = h("section", { class: "dialog-body more" });
     this.sessions = h("section", { class: "dialog-body more" });
     this.keys = h("section", { class: "dialog-body more" });
-    this.dialog.append(head, h("div", { class: "dialog-body" }, this.said, this.trouble), this.#password(), this.factor, this.sessions, this.keys);
+    this.dialog.append(this.head, h("div", { class: "dialog-body" }, this.said, this.trouble), this.#password(), this.factor, this.sessions, this.keys);
   }
 
   async open() {
     await Promise.all([this.#loadFactor(), this.#loadSessions(), this.#loadKeys()]);
     return openDialog(this.dialog);
-  }
-
-  async #do(work, words) {
-    show(this.trouble, false);
-    setText(this.said, "");
-    try {
-      await work();
-      setText(this.said, words ?? "");
-    } catch (error) {
-      setText(this.trouble, error.message);
-      show(this.trouble, true);
-    }
-    (this.trouble.hidden ? this.said : this.trouble).scrollIntoView({ block: "nearest" });
   }
 
   #password() {
@@ -49,7 +33,7 @@ class SecurityView {
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#do(async () => {
+      this.do(async () => {
         await api.changePassword(old.control.value, fresh.control.value);
         form.reset();
         await this.#loadSessions();
@@ -70,8 +54,8 @@ class SecurityView {
         h(
           "div",
           { class: "row" },
-          h("button", { type: "button", onclick: () => this.#do(async () => this.#showCodes((await api.newRecoveryCodes(password.control.value)).recovery_codes)) }, "New recovery codes"),
-          h("button", { type: "button", class: "danger-text", onclick: () => this.#do(async () => { await api.removeSecondFactor(password.control.value); await this.#loadFactor(); }, "The second factor is off.") }, "Switch it off"),
+          h("button", { type: "button", onclick: () => this.do(async () => this.#showCodes((await api.newRecoveryCodes(password.control.value)).recovery_codes)) }, "New recovery codes"),
+          h("button", { type: "button", class: "danger-text", onclick: () => this.do(async () => { await api.removeSecondFactor(password.control.value); await this.#loadFactor(); }, "The second factor is off.") }, "Switch it off"),
         ),
       );
       return;
@@ -80,7 +64,7 @@ class SecurityView {
       title,
       h("p", { class: "hint" }, "A code from an app on your phone, asked for at each log-in besides the password."),
       password.node,
-      h("div", { class: "row" }, h("button", { type: "button", onclick: () => this.#do(async () => this.#enrol(await api.beginSecondFactor(password.control.value))) }, "Set it up")),
+      h("div", { class: "row" }, h("button", { type: "button", onclick: () => this.do(async () => this.#enrol(await api.beginSecondFactor(password.control.value))) }, "Set it up")),
     );
   }
 
@@ -94,7 +78,7 @@ class SecurityView {
       drawing,
       h("p", { class: "copyable" }, h("code", {}, found.secret)),
       code.node,
-      h("div", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => this.#do(async () => this.#showCodes((await api.confirmSecondFactor(code.control.value.trim())).recovery_codes)) }, "Switch it on")),
+      h("div", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => this.do(async () => this.#showCodes((await api.confirmSecondFactor(code.control.value.trim())).recovery_codes)) }, "Switch it on")),
     );
   }
 
@@ -103,7 +87,7 @@ class SecurityView {
       h("h3", {}, "Recovery codes"),
       h("p", { class: "note" }, "Print them or write them down: each works once in place of a code, and they are shown only now."),
       h("ul", { class: "codes" }, ...codes.map((code) => h("li", {}, h("code", {}, code)))),
-      h("div", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => this.#do(() => this.#loadFactor(), "The second factor is on.") }, "I have kept them")),
+      h("div", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => this.do(() => this.#loadFactor(), "The second factor is on.") }, "I have kept them")),
     );
   }
 
@@ -119,7 +103,7 @@ class SecurityView {
             "li",
             {},
             h("div", { class: "what" }, h("strong", {}, session.current ? "This browser" : (text(session.client) ?? "A browser")), h("span", { class: "hint" }, `${session.address ?? ""} · last seen ${moment(session.refreshed_at, this.now())}`)),
-            session.current ? null : h("button", { type: "button", onclick: () => this.#do(async () => { await api.endSession(session.id); await this.#loadSessions(); }, "That session has ended.") }, "Log it out"),
+            session.current ? null : h("button", { type: "button", onclick: () => this.do(async () => { await api.endSession(session.id); await this.#loadSessions(); }, "That session has ended.") }, "Log it out"),
           ),
         ),
       ),
@@ -145,13 +129,13 @@ class SecurityView {
         ),
       ),
       name.node,
-      h("div", { class: "row" }, h("button", { type: "button", onclick: () => this.#do(async () => this.#loadKeys((await api.addApiKey(name.control.value.trim())).key)) }, "Make a key")),
+      h("div", { class: "row" }, h("button", { type: "button", onclick: () => this.do(async () => this.#loadKeys((await api.addApiKey(name.control.value.trim())).key)) }, "Make a key")),
     );
   }
 
   async #removeKey(key) {
     const sure = await confirmAction({ title: `Revoke ${text(key.name) ?? "this key"}?`, lines: ["Programs that use it cannot come in any more."], yes: "Revoke it", no: "Keep it", danger: true });
-    if (sure) await this.#do(async () => { await api.removeApiKey(key.id); await this.#loadKeys(); }, "The key is revoked.");
+    if (sure) await this.do(async () => { await api.removeApiKey(key.id); await this.#loadKeys(); }, "The key is revoked.");
   }
 }
 
