@@ -240,6 +240,8 @@ class AlertRaised:
     """Something a person should know now, beside the print's life cycle (homing lost in a pause, …).
 
     `kind` is the event type on the wire (`PRINTER_ERROR`, `FILAMENT_CHANGE`, …), `event_class` INFO | WARNING | ERROR.
+    Of one `topic` (None: of one title) the next is told `every` seconds after the last at the earliest, or in another
+    print; half an hour is the public agents' own pace (wire-protocol.md §3.6).
     """
 
     title: str
@@ -247,6 +249,8 @@ class AlertRaised:
     at: float
     kind: str = "PRINTER_ERROR"
     event_class: str = "WARNING"
+    topic: str | None = None
+    every: float = 1800.0
 
 
 HostEvent = (

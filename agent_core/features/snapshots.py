@@ -35,7 +35,8 @@ TASK_LIMIT = 50
 """Waiting HTTP calls of the core; each print makes one or two."""
 
 OnCameraState = Callable[[str, bool, str | None], None]
-"""(camera's name, works, reason if not): once when a camera fails, once when it is back; on the snapshots thread."""
+"""(camera's name, works, reason if not): with its first picture, once when it fails, once when it is back; on the
+snapshots thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Snapshots:
         # The worker's own.
         self._queue: deque[Shot] = deque()  # of one turn, thus bounded by the number of cameras
         self._health = [Health() for _ in self._cameras]
+        self._worked: set[int] = set()
         self._server = Health()
         self._counts = Counts()
 
@@ -116,6 +118,7 @@ class Snapshots:
             self._cameras = [*zip(cameras, fetchers, strict=True)]
             self._order = _primary_first(cameras)
             self._health = [Health() for _ in self._cameras]
+            self._worked.clear()
             self._queue.clear()
             self.worker.wake()
 
@@ -124,6 +127,16 @@ class Snapshots:
     def submit(self, task: Task) -> bool:
         """Runs an HTTP call on the snapshots thread, between two pictures; False if it cannot be taken."""
         return self.worker.submit(task)
+
+    def picture(self) -> bytes | None:
+        """One of the primary camera, now, for an event; None if it gives none. On the snapshots thread only."""
+        if not self._order:
+            return None
+        try:
+            return self._shrinker.fitted(self._cameras[self._order[0]][1].fetch())
+        except CameraFault as fault:
+            _log.info("an event goes without a snapshot: %s", fault)
+            return None
 
     def tick(self) -> float | None:
         """Takes and posts one picture if one is due; the seconds until the next call, None for "when woken"."""
@@ -218,11 +231,15 @@ class Snapshots:
             self._on_camera_state(name, False, reason)
 
     def _camera_works(self, index: int) -> None:
-        if self._health[index].failures:
-            self._health[index] = Health()
-            name = self._cameras[index][0].info.name
+        failed = self._health[index].failures > 0
+        if not failed and index in self._worked:
+            return
+        self._health[index] = Health()
+        self._worked.add(index)
+        name = self._cameras[index][0].info.name
+        if failed:
             _log.info("camera %s gives pictures again", name or "(unnamed)")
-            self._on_camera_state(name, True, None)
+        self._on_camera_state(name, True, None)
 
 
 def _primary_first(cameras: Sequence[CameraConfig]) -> tuple[int, ...]:

@@ -5,34 +5,30 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent_core.commands import CommandResult, CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
-from agent_core.errors import AgentError, WrongPeer
-from agent_core.features.alerts import send_alert
+from agent_core.features.event_pictures import EventPictures
 from agent_core.features.files import register_file
+from agent_core.features.printer_events import EventCourier
 from agent_core.features.snapshots import Snapshots
-from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState
+from agent_core.model import ActivePrint, HostEvent, Job, LinkState
 from agent_core.passthru import Handler, Route
 from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
-from agent_core.runtime.core import PRINT_KEY, Core, new_id
+from agent_core.runtime.core import PRINT_KEY, Core
 from agent_core.runtime.crew import Crew
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
-from agent_core.wire.messages import Command, CommandName, PrinterEventToast
+from agent_core.wire.messages import Command, CommandName
 
 _log = logging.getLogger(__name__)
 
 LAST_WORDS_SECONDS = 0.5
 """For the answers to calls that are still waited for when the agent stops."""
-
-ALERTS_REMEMBERED = 20
-"""Alerts that could not be delivered yet; the oldest go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ class Agent:
         self._commands = Worker("commands", limit=8)
         self._crew = Crew("call")
         self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
-        self._undelivered: deque[tuple[AlertRaised, str]] = deque(maxlen=ALERTS_REMEMBERED)
+        self._event_pictures = EventPictures(config.data_dir)
         self._cameras: dict[str, str | None] = {}
         self._core = Core(
             config,
@@ -81,7 +77,9 @@ class Agent:
             on_pictures=self._on_pictures,
             on_boost=self._snapshots.boost,
             register_file=self._register_file,
-            send_alert=self._alert,
+            courier=EventCourier(
+                config, parts.http, self._snapshots.submit, self._snapshots.picture, self._event_pictures
+            ),
             passthru=parts.passthru,
             crew=self._crew,
         )
@@ -120,8 +118,10 @@ class Agent:
         return ActivePrint.from_json(record) if record else None
 
     def start(self) -> None:
+        waiting = self._core.waiting_for_http()
         for worker in self._workers():
             worker.start()
+        self._snapshots.submit(lambda: self._event_pictures.keep_only(waiting))
 
     def post(self, event: HostEvent) -> None:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""
@@ -134,6 +134,7 @@ class Agent:
     def set_cameras(self, cameras: Sequence[CameraConfig]) -> bool:
         """Takes pictures from these cameras from now on; False if it cannot be taken now (try again)."""
         self._cameras = {}
+        self._core.on_other_cameras()
         return self._snapshots.set_cameras(cameras)
 
     def stop(self, seconds: float = 3.0) -> list[str]:
@@ -164,8 +165,6 @@ class Agent:
     # --- callbacks ----------------------------------------------------------------------------------------------------
 
     def _on_link_change(self, state: LinkState) -> None:
-        if state.connected and self._undelivered:
-            self._snapshots.submit(self._deliver_alerts)
         if self._parts.on_link_change is not None:
             self._parts.on_link_change(state)
 
@@ -177,6 +176,7 @@ class Agent:
 
     def _on_camera_state(self, name: str, ok: bool, reason: str | None) -> None:
         self._cameras[name] = None if ok else reason
+        self._core.on_camera_state(name, ok, reason)
 
     def _register_file(self, ts: int, job: Job) -> None:
         def register() -> None:
@@ -185,25 +185,3 @@ class Agent:
                 self._core.on_file_registered(ts, ident)
 
         self._snapshots.submit(register)
-
-    def _alert(self, alert: AlertRaised) -> None:
-        """To whoever looks at the printer now, and durably by HTTP."""
-        _log.warning("%s: %s", alert.title, alert.text)
-        self._core.tell(PrinterEventToast(alert.title, alert.text, alert.event_class, alert.kind))
-        self._undelivered.append((alert, new_id()))
-        self._snapshots.submit(self._deliver_alerts)
-
-    def _deliver_alerts(self) -> None:
-        for _ in range(len(self._undelivered)):
-            alert, key = self._undelivered[0]
-            try:
-                send_alert(self._parts.http, self._parts.config, alert, key)
-            except WrongPeer as error:
-                # Perhaps it is this one that the server will not have: it must not hold up the others.
-                _log.warning("an alert waits for the server: %s", error)
-                self._undelivered.rotate(-1)
-            except AgentError as error:
-                _log.warning("an alert waits for the server: %s", error)
-                return
-            else:
-                self._undelivered.popleft()

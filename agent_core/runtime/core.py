@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from agent_core import payload, reducer
@@ -16,8 +16,10 @@ from agent_core.commands import CommandRunner
 from agent_core.config import AgentConfig
 from agent_core.database import Database
 from agent_core.errors import AuthRefused, NeedsPerson
+from agent_core.features.printer_events import Courier, EventDesk
+from agent_core.features.watches import CameraWatch, ThermalWatch
 from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState, Phase
-from agent_core.outbox import Entry, Outbox
+from agent_core.outbox import LIMIT, Entry, Lane, Outbox
 from agent_core.passthru import Handler, PassthruDesk, Route
 from agent_core.ports import Clock
 from agent_core.runtime.crew import Crew
@@ -32,6 +34,14 @@ _log = logging.getLogger(__name__)
 
 PRINT_KEY = "print"
 """The store's record of the print under way."""
+
+ENDS = frozenset({wire.EventType.DONE, wire.EventType.CANCELLED, wire.EventType.FAILED})
+"""Events that the outbox drops last of all."""
+
+DISK_RETRY_SECONDS = 60.0
+"""Between two attempts to write what a full disk has refused."""
+
+STORAGE_ALERT_SECONDS = 24 * 3600.0
 
 LONGEST_WAIT = 20.0
 """Seconds between two turns at the most: the sign of life for a watchdog."""
@@ -58,7 +68,7 @@ class Core:
         on_pictures: Callable[[bool, bool, bool], None],
         on_boost: Callable[[], None],
         register_file: Callable[[int, Job], None],
-        send_alert: Callable[[AlertRaised], None],
+        courier: Courier,
         passthru: Mapping[str, Handler | Route],
         crew: Crew,
     ) -> None:
@@ -66,16 +76,22 @@ class Core:
         self.commands: CommandRunner | None = None
         self._config = config
         self._database = database
-        self._outbox = Outbox(database)
+        self._outbox = Outbox(database, self._storage_trouble)
         self._clock = clock
         self._link = link
         self._on_link_change = on_link_change
         self._on_pictures = on_pictures
         self._on_boost = on_boost
         self._register_file = register_file
-        self._send_alert = send_alert
         self._inbox = Inbox()
         self._session = Session(self._outbox.waiting, uniform)
+        self._events = EventDesk(
+            self._outbox, database, clock, courier, new_id=new_id, run_soon=self.run_soon, toast=self._session.offer,
+            linked=config.token is not None,
+        )  # fmt: skip
+        self._cameras = CameraWatch()
+        self._heaters = ThermalWatch()
+        self._disk_retry_at = 0.0
         self._calls = PassthruDesk(
             passthru, clock, busy=self._why_busy, tell=self._session.offer, start=crew.start, run_soon=self.run_soon
         )
@@ -147,6 +163,21 @@ class Core:
         self.run_soon(end)
         said.wait(seconds)
 
+    def on_camera_state(self, name: str, works: bool, reason: str | None) -> None:
+        def take() -> None:
+            back = self._cameras.state(name, works, reason, self._clock.monotonic(), self._clock.now())
+            if back is not None:
+                self._alert(back)
+
+        self.run_soon(take)
+
+    def on_other_cameras(self) -> None:
+        self.run_soon(self._cameras.forget)
+
+    def waiting_for_http(self) -> Collection[str]:
+        """Ids of the events whose snapshots are still wanted; before the start only."""
+        return [entry.id for entry in self._outbox.waiting(LIMIT, lane=Lane.HTTP)]
+
     def idle_seconds(self) -> float:
         """Seconds since the core last turned; over a minute means that it hangs."""
         return self._clock.monotonic() - self._last_turn
@@ -158,6 +189,8 @@ class Core:
         while (item := self._inbox.take()) is not None:
             self._handle(item)
         now = self._clock.monotonic()
+        self._look_around(now)
+        self._events.poll(now)
         self._outbox_delivered(self._session.delivered_without_ack(now))
         self._calls.poll()
         self._perform(self._session.poll(now))
@@ -170,9 +203,9 @@ class Core:
 
     def _seconds_to_next(self, now: float) -> float:
         wait = LONGEST_WAIT
-        deadline = self._session.deadline()
-        if deadline is not None:
-            wait = min(wait, deadline - now)
+        for deadline in (self._session.deadline(), self._events.due()):
+            if deadline is not None:
+                wait = min(wait, deadline - now)
         if self._session.ready_for_status:
             wait = min(wait, self._status_due() - now)
         answer_due = self._calls.deadline()
@@ -204,7 +237,7 @@ class Core:
                 case reducer.RegisterFile(ts=ts, job=job):
                     self._register_file(ts, job)
                 case reducer.TellAlert(alert=alert):
-                    self._send_alert(alert)
+                    self._alert(alert)
                 case _:
                     pass
 
@@ -229,7 +262,34 @@ class Core:
     def _entry(self, effect: reducer.EmitPrintEvent) -> Entry:
         ident = new_id()
         _log.info("print event %s of %s", effect.type.value, effect.print.filename)
-        return Entry(ident, str(encode(payload.event_message(effect, ident))))
+        return Entry(ident, str(encode(payload.event_message(effect, ident))), terminal=effect.type in ENDS)
+
+    # --- troubles -----------------------------------------------------------------------------------------------------
+
+    def _alert(self, alert: AlertRaised) -> None:
+        current = self.state.print
+        self._events.tell(alert, None if current is None else current.ts)
+
+    def _look_around(self, now: float) -> None:
+        """What shows only over time."""
+        at, phase = self._clock.now(), self.state.phase
+        for alert in self._cameras.look(phase, now, at) + self._heaters.look(self.state.report, phase, now, at):
+            self._alert(alert)
+        if self._database.damage is not None:
+            self._storage_trouble(self._database.damage)
+            self._database.damage = None
+        if self._outbox.unsaved and now >= self._disk_retry_at:
+            self._disk_retry_at = now + DISK_RETRY_SECONDS
+            self._outbox.retry()
+
+    def _storage_trouble(self, text: str) -> None:
+        """Something is wrong with our own disk; later, for the outbox may be in the middle of a transaction."""
+        self._disk_retry_at = self._clock.monotonic() + DISK_RETRY_SECONDS
+        trouble = AlertRaised(
+            "Agent Has Trouble With Its Storage", text[0].upper() + text[1:] + ".", self._clock.now(),
+            topic=f"storage {text[:40]}", every=STORAGE_ALERT_SECONDS,
+        )  # fmt: skip
+        self.run_soon(lambda: self._alert(trouble))
 
     def _want_status(self) -> None:
         self._schedule = self._schedule.wanted(self._clock.monotonic())
@@ -248,6 +308,7 @@ class Core:
                 self._schedule = payload.Schedule()
                 self._settings_due = True
                 self._told_trouble.clear()
+                self._events.connected()
                 _log.info("connected to %s", self._config.server_url)
                 self._publish_link(LinkState(connected=True, since=self._clock.now()))
             case Refused(error=error):

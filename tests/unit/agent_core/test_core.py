@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from agent_core.config import AgentConfig, Secret
-from agent_core.database import Database
+from agent_core.database import FILE_NAME, Database
 from agent_core.errors import AuthRefused, TlsRefused, Unreachable
+from agent_core.features.printer_events import Delivery, Note, Outcome
 from agent_core.model import (
     AlertRaised,
     HostEvent,
@@ -27,9 +29,12 @@ from agent_core.model import (
     PrintOutcome,
     Progress,
     SettingsReported,
+    Temperature,
 )
+from agent_core.outbox import Outbox
 from agent_core.runtime.core import Core
 from agent_core.runtime.crew import Crew
+from agent_core.runtime.worker import Task
 from agent_core.transport.websocket import Alive, Closed, FrameRead, Opened, Refused, Written
 
 
@@ -62,17 +67,43 @@ class FakeLink:
         self.frames.append(json.loads(frame))
 
 
+class FakeCourier:
+    """Runs what it is given when it is told to, in place of the snapshots worker."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.shot: list[str] = []
+        self.notes: list[Note] = []
+        self.answer = Delivery(Outcome.DELIVERED)
+
+    def submit(self, task: Task) -> bool:
+        self.tasks.append(task)
+        return True
+
+    def shoot(self, ident: str) -> None:
+        self.shot.append(ident)
+
+    def deliver(self, note: Note) -> Delivery:
+        self.notes.append(note)
+        return self.answer
+
+    def work(self) -> None:
+        tasks, self.tasks = self.tasks, []
+        for task in tasks:
+            task()
+
+
 class Bench:
     def __init__(self, folder: Path) -> None:
         self.clock, self.link = FakeClock(), FakeLink()
         self.database = Database(str(folder))
         self.links: list[LinkState] = []
-        self.alerts: list[AlertRaised] = []
+        self.courier = FakeCourier()
         config = AgentConfig("moonraker_obico", "3", "http://h:1", Secret("t0ken"), str(folder))
         self.core = Core(
             config, self.database, self.clock, self.link,  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=lambda: 1.0, on_link_change=self.links.append, on_pictures=lambda _p, _v, _w: None,
-            on_boost=lambda: None, register_file=lambda _ts, _job: None, send_alert=self.alerts.append,
+            on_boost=lambda: None, register_file=lambda _ts, _job: None, courier=self.courier,
             passthru={}, crew=Crew("call"),
         )  # fmt: skip
 
@@ -198,3 +229,96 @@ def test_the_state_outlives_a_clock_that_is_set(bench: Bench) -> None:
     bench.clock.now = lambda: 1_700_000_000.0  # type: ignore[method-assign]  # years back
     bench.turn(PrinterReported(PrinterReport(phase=Phase.PRINTING, z=1.0), 2.0))
     assert bench.core.state.transient is None
+
+
+HOT = {"tool0": Temperature(215.0, 215.0), "bed": Temperature(60.0, 60.0)}
+
+
+def test_nothing_is_written_while_nothing_happens(bench: Bench) -> None:
+    """An SD card wears out: an hour idle and an hour of printing are worth the events in them and nothing more."""
+    bench.turn(Opened(), server_says(server={"capabilities": ["event_ack"]}))
+    idle = PrinterReport(Phase.OPERATIONAL, temperatures={"tool0": Temperature(21.0, 0.0)})
+    bench.turn(PrinterReported(idle, 1.0))
+    before, bytes_before = bench.database.commits, files_of(bench)
+    for second in range(3600):
+        warm = replace(idle, temperatures={"tool0": Temperature(21.0 + second % 7 / 10, 0.0)})
+        bench.turn(PrinterReported(warm, float(second)), Written(), Alive(), seconds=1.0)
+    assert (bench.database.commits, files_of(bench)) == (before, bytes_before)
+
+    bench.turn(PrinterReported(PrinterReport(Phase.PRINTING, temperatures=HOT), 1.0), PrintBegan(5, "a", 5.0))
+    begun, bytes_begun = bench.database.commits, files_of(bench)
+    assert begun == before + 1
+    for second in range(3600):
+        progress = Progress(completion=second / 36, filepos=second, print_time=float(second))
+        report = PrinterReport(Phase.PRINTING, progress=progress, temperatures=HOT, z=second / 100)
+        bench.turn(PrinterReported(report, float(second)), Written(), Alive(), seconds=1.0)
+    assert (bench.database.commits, files_of(bench)) == (begun, bytes_begun)
+    assert len(bench.link.frames) > 300  # statuses went out all the while
+
+
+def files_of(bench: Bench) -> dict[str, tuple[int, int]]:
+    """Size and time of change of all that the agent has on disk."""
+    found = bench.database.path.parent.rglob("*")
+    return {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in found}
+
+
+def test_an_event_is_kept_for_the_print_that_it_belongs_to(bench: Bench) -> None:
+    bench.turn(Opened(), PrintBegan(5, "a", 5.0), AlertRaised("Homing lost", "The motors went off.", 6.0))
+    bench.courier.work()
+    bench.turn()
+    bench.courier.work()
+    (note,) = bench.courier.notes
+    assert (note.title, note.print_ts, bench.courier.shot) == ("Homing lost", 5, [note.id])
+    bench.turn()
+    assert bench.core.link_state.queued_events == 1  # PrintStarted, which this server has not acknowledged yet
+    toasts = [frame for frame in bench.link.frames if "passthru" in frame]
+    assert [toast["passthru"]["printer_event"]["event_title"] for toast in toasts] == ["Homing lost"]
+
+
+def test_a_camera_and_a_heater_in_trouble_are_told(bench: Bench) -> None:
+    bench.turn(PrinterReported(PrinterReport(Phase.PRINTING, temperatures=HOT), 1.0), PrintBegan(5, "a", 5.0))
+    bench.core.on_camera_state("Bed", True, None)
+    bench.core.on_camera_state("Bed", False, "timed out")
+    cold = {"tool0": Temperature(150.0, 215.0), "bed": Temperature(60.0, 60.0)}
+    bench.turn(PrinterReported(PrinterReport(Phase.PRINTING, temperatures=cold), 1.0))
+    for _ in range(30):
+        bench.turn(seconds=20.0)
+        bench.courier.work()
+    bench.core.on_camera_state("Bed", True, None)
+    bench.turn()
+    for _ in range(3):
+        bench.courier.work()
+        bench.turn()
+    assert [note.title for note in bench.courier.notes] == [
+        "Heater Far From Its Target", "Camera Has Stopped", "Camera Is Back",
+    ]  # fmt: skip
+
+
+def test_trouble_with_the_disk_is_an_event_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> NoReturn:
+        raise OSError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.database, "transaction", refuse)
+        bench.turn(PrintBegan(5, "a", 5.0))
+        for _ in range(5):
+            bench.turn(seconds=1.0)
+            bench.courier.work()
+        assert [note.title for note in bench.courier.notes] == ["Agent Has Trouble With Its Storage"]
+    commits = bench.database.commits
+    bench.turn(seconds=120.0)
+    bench.turn(seconds=1.0)
+    assert bench.database.commits > commits  # without waiting for the next event
+    (kept,) = Outbox(bench.database).waiting(9)
+    assert "PrintStarted" in kept.frame
+
+
+def test_a_database_that_was_damaged_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"this is no database at all, but a text of some length" * 100)
+    bench = Bench(tmp_path)
+    for _ in range(4):
+        bench.turn(seconds=1.0)
+        bench.courier.work()
+    (note,) = bench.courier.notes
+    assert note.text.startswith("Its file was damaged")
+    bench.database.close()

@@ -13,7 +13,7 @@ import pytest
 from agent_core import database as database_module
 from agent_core import outbox as module
 from agent_core.database import FILE_NAME, Database
-from agent_core.outbox import Entry, Outbox
+from agent_core.outbox import Entry, Lane, Outbox
 
 
 def ids(outbox: Outbox, limit: int = 5000) -> list[str]:
@@ -290,3 +290,90 @@ def test_a_first_start_on_a_full_disk_works_in_memory(tmp_path: Path, monkeypatc
     outbox = Outbox(Database(str(tmp_path)))
     outbox.append(entries("a"))
     assert ids(outbox) == ["a"]
+
+
+def test_the_end_of_a_print_is_dropped_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT", 4)
+    said: list[str] = []
+    outbox = Outbox(Database(str(tmp_path)), said.append)
+    outbox.append([Entry("done-1", "{}", terminal=True)])
+    outbox.append(entries("paused-1", "resumed-1"))
+    outbox.append([Entry("note-1", "{}", Lane.HTTP)])
+    outbox.append([Entry("done-2", "{}", terminal=True)])
+    assert ids(outbox) == ["done-1", "resumed-1", "done-2"]
+    for number in range(3, 6):
+        outbox.append([Entry(f"done-{number}", "{}", terminal=True)])
+    assert ids(outbox) == ["done-2", "done-3", "done-4", "done-5"]
+    assert not outbox.by_http
+    assert len(said) == 1
+
+
+def test_each_lane_for_itself(tmp_path: Path) -> None:
+    outbox = Outbox(Database(str(tmp_path)))
+    assert not outbox.by_http
+    outbox.append([Entry("a", "{}"), Entry("b", "{}", Lane.HTTP), Entry("c", "{}", terminal=True)])
+    assert outbox.waiting(9) == [Entry("a", "{}"), Entry("c", "{}", terminal=True)]
+    assert outbox.waiting(9, lane=Lane.HTTP) == [Entry("b", "{}", Lane.HTTP)]
+    assert (len(outbox), outbox.by_http) == (3, True)
+    outbox.remove(("b",))
+    assert not outbox.by_http
+
+
+def test_what_the_disk_refused_is_written_without_waiting_for_the_next_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, said = Database(str(tmp_path)), list[str]()
+    outbox, disk = Outbox(database, said.append), FullDisk(database, monkeypatch)
+    disk.fills()
+    outbox.append([Entry("a", "{}", Lane.HTTP)])
+    assert (outbox.unsaved, outbox.by_http, len(said)) == (True, True, 1)
+    outbox.retry()
+    disk.is_cleared()
+    outbox.retry()
+    assert not outbox.unsaved
+    assert [entry.id for entry in Outbox(database).waiting(9, lane=Lane.HTTP)] == ["a"]
+
+
+def test_a_file_of_the_first_days_is_taken_over(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE_NAME) as old:
+        old.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+                    "frame TEXT NOT NULL)")  # fmt: skip
+        old.execute("INSERT INTO events (id, frame) VALUES ('a', '{}')")
+    old.close()
+    outbox = Outbox(Database(str(tmp_path)))
+    outbox.append(entries("b"))
+    assert ids(outbox) == ["a", "b"]
+
+
+def test_a_file_damaged_in_use_is_replaced_and_what_can_be_read_is_kept(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    database.save("print", {"ts": 1})
+    outbox.append([Entry(f"{number:02}", f'"{"x" * 3000}"') for number in range(99)])
+    database.close()
+    path = tmp_path / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[4096 * 20 :] = b"\xff" * (len(content) - 4096 * 20)
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    path.write_bytes(content)  # while it is open
+    outbox.append(entries("after"))
+    outbox.append(entries("and on"))
+    database.close()
+    again = Database(str(tmp_path))
+    kept = ids(Outbox(again))
+    assert kept[:3] == ["00", "01", "02"]
+    assert kept[-1] == "and on"
+    assert again.load("print") == {"ts": 1}
+
+
+def test_nothing_is_written_for_reading(tmp_path: Path) -> None:
+    database = Database(str(tmp_path))
+    outbox = Outbox(database)
+    outbox.append(entries("a"))
+    before = database.commits
+    for _ in range(100):
+        outbox.waiting(20)
+        assert len(outbox) == 1
+        database.load("print")
+    assert database.commits == before == 1
