@@ -10,6 +10,7 @@ from typing import Any
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
 from agent_core.errors import ConfigInvalid
+from agent_core.features.control import control_routes
 from agent_core.model import (
     AlertRaised,
     HostEvent,
@@ -28,6 +29,7 @@ from moonraker_obico import host_settings
 from moonraker_obico.calls import KlipperCalls
 from moonraker_obico.config import HostConfig
 from moonraker_obico.connection import Connection
+from moonraker_obico.control import KlipperControl
 from moonraker_obico.moonraker_socket import Address
 from moonraker_obico.printer import KlipperPrinter
 from moonraker_obico.translate import Translator
@@ -107,6 +109,7 @@ class App:
                 database=self._database,
                 clock=clock,
                 http=self._http,
+                passthru=control_routes(KlipperControl(calls, lambda: self._hands.command)),
             )
         )
         self._translator = Translator(self._agent.remembered_print())

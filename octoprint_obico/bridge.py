@@ -15,6 +15,7 @@ from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
 from agent_core.model import HostSettings, Job, LinkState, Temperature
+from agent_core.passthru import Route
 from agent_core.ports import PrinterPort
 from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
@@ -208,13 +209,15 @@ class CoreTools:
         self.clock = SystemClock()
         self.database = Database(data_dir)
         self.port: PrinterPort | None = None
+        self.routes: Mapping[str, Route] = {}
+        """What viewers may call."""
         self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._http = HttpClient(f"{settings.AGENT_NAME}/{version}")
 
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
-        return Agent(Parts(config, self.port, self.database, self.clock, self._http, on_link_change))
+        return Agent(Parts(config, self.port, self.database, self.clock, self._http, on_link_change, self.routes))
 
     def verify_code(self, server: str, code: str) -> Linked:
         found = verify_code(self._http, server, code)

@@ -10,15 +10,22 @@ import octoprint
 import octoprint.plugin
 from octoprint.filemanager import NoSuchStorage
 from octoprint.filemanager.storage import StorageError
-from octoprint.printer import PrinterCallback
+from octoprint.printer import InvalidFileLocation, InvalidFileType, PrinterCallback
 from octoprint.webcams import get_snapshot_webcam, get_webcams
 
+from agent_core.features.control import control_routes
 from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge
+from octoprint_obico.control import OctoPrintControl
 from octoprint_obico.printer import OctoPrintPort
 from octoprint_obico.service import Service
 from octoprint_obico.wings.base import Wing, log
 
 _FILE_EVENTS = frozenset({"FileSelected", "FileDeselected", "PrintStarted", "MetadataAnalysisFinished"})
+
+_FILE_ERRORS = (
+    NoSuchStorage, StorageError, InvalidFileLocation, InvalidFileType, OSError, KeyError, ValueError,
+    NotImplementedError,
+)  # fmt: skip
 
 _DISABLED = "plugin_pluginmanager_disable_plugin"
 _ENABLED = "plugin_pluginmanager_enable_plugin"
@@ -73,7 +80,7 @@ class Life(
             files=self._file_manager,
             webcams=get_webcams,
             snapshot_webcam=get_snapshot_webcam,
-            file_errors=(NoSuchStorage, StorageError, OSError, KeyError, ValueError, NotImplementedError),
+            file_errors=_FILE_ERRORS,
         )
         try:
             self._tools = CoreTools(self._plugin_version, self.get_plugin_data_folder())
@@ -98,6 +105,8 @@ class Life(
             )
         self._port.use(self._tools.database)
         self._tools.port = self._port
+        control = OctoPrintControl(octoprint_parts)
+        self._tools.routes = {**control_routes(control), **control.routes()}
         self._service = service
         self._host.look_up_file()
         self._host.firmware(self._firmware)
