@@ -1,4 +1,4 @@
-"""`moonraker-obico run|link|status|doctor -c FILE`."""
+"""`moonraker-obico run|link|unlink|status|doctor -c FILE`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {AGENT_VERSION}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="run|link|status|doctor")
+    commands = top.add_subparsers(dest="command", required=True, metavar="run|link|unlink|status|doctor")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(
@@ -42,9 +42,13 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", "run the agent in the foreground, as the systemd unit does; SIGTERM ends it")
     run.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR instead of the file's")
     run.add_argument("--log-to-stderr", action="store_true", help="log here, whatever [logging] path says")
-    link = command("link", "link this printer to a server with the six-digit code that its page shows")
-    link.add_argument("--code", help="the code; asked for if not given")
+    link = command("link", "link this printer to a server: by its page's list, by a passcode or by a six-digit code")
+    link.add_argument("--code", help="the six digits that the server's page shows; nothing else is tried then")
     link.add_argument("--server", metavar="URL", help="the server's address; asked for if not given")
+    link.add_argument("--force", action="store_true", help="link anew without asking, if it is linked already")
+    link.add_argument("--no-discovery", action="store_true", help="typed codes only: do not announce this printer")
+    unlink = command("unlink", "forget the link to the server")
+    unlink.add_argument("--force", action="store_true", help="without asking")
     status = command("status", "show what the running agent sees: link, printer, print, cameras")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     doctor = command("doctor", "check everything that the agent needs, and name what is wrong")
@@ -74,9 +78,13 @@ def _dispatch(args: argparse.Namespace) -> int:
 
         return run(args.config, level=args.log_level, to_stderr=args.log_to_stderr)
     if args.command == "link":
-        from moonraker_obico.cli.link import link
+        from moonraker_obico.cli.link import Wishes, link
 
-        return link(args.config, server=args.server, code=args.code)
+        return link(args.config, Wishes(args.server, args.code, args.force, not args.no_discovery))
+    if args.command == "unlink":
+        from moonraker_obico.cli.link import unlink
+
+        return unlink(args.config, force=args.force)
     if args.command == "status":
         from moonraker_obico.cli.status import status
 

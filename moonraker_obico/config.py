@@ -24,7 +24,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "is_primary_camera", "is_nozzle_camera", "verify_tls",
     ),
     "logging": ("path", "level"),
-    "agent": ("data_dir",),
+    "agent": ("data_dir", "discovery", "discovery_port"),
 }  # fmt: skip
 """Every key that does something here; config.example.ini documents each (a test holds it to that)."""
 
@@ -40,6 +40,11 @@ PUBLIC_KEYS: Mapping[str, tuple[str, ...]] = {
     "misc": ("sentry_opt",),
 }  # fmt: skip
 """Keys of the public agent that have no meaning here yet: accepted without a word."""
+
+PORT = 46793
+"""Where the handshake with a server's page is served (agent_core/features/handshake_server.py; the public agent's)."""
+
+_META_MOST, _META_TEXT = 50, 253
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BOOLEANS = {
@@ -84,6 +89,10 @@ class HostConfig:
     log_path: Path | None = None
     log_level: str = "INFO"
     data_dir: Path = field(default_factory=Path)
+    discovery: bool = True
+    """Whether an unlinked agent makes itself known to the server's page."""
+    discovery_port: int = PORT
+    meta: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -187,6 +196,10 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         log_path=_expanded(log.text("path"), path),
         log_level=_level(log, warnings),
         data_dir=data_dir,
+        discovery=agent.boolean("discovery") is not False,
+        discovery_port=agent.whole("discovery_port", lambda port: 0 < port < 65536, "a port: a number from 1 to 65535")
+        or PORT,
+        meta=_meta(sections.get("meta")),
         warnings=tuple(warnings),
     )
 
@@ -240,6 +253,12 @@ def _level(log: _Reader, warnings: list[str]) -> str:
         warnings.append(log.place("level", f"{value!r} is none of {', '.join(LEVELS)}; using INFO"))
         return "INFO"
     return value.upper()
+
+
+def _meta(section: Section | None) -> Mapping[str, str]:
+    """What the user wants a server's page to know of an unlinked printer."""
+    entries = {} if section is None else section.entries
+    return {key[:_META_TEXT]: entry.value[:_META_TEXT] for key, entry in list(entries.items())[:_META_MOST]}
 
 
 def _webcam(reader: _Reader, section: str) -> WebcamSection:

@@ -14,17 +14,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_core.errors import ConfigInvalid
 from agent_core.features.camera_urls import shown
 from agent_core.runtime.clock import SystemClock
-from moonraker_obico import logs
+from moonraker_obico import linkage, logs
 from moonraker_obico.app import App
 from moonraker_obico.cli import exit_codes, lock, status_socket
 from moonraker_obico.cli.notify import Notifier
 from moonraker_obico.config import LEVELS, HostConfig, load
 from moonraker_obico.version import AGENT_VERSION
+
+if TYPE_CHECKING:
+    from moonraker_obico.waiting import Waiting
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +78,8 @@ class Supervisor:
         self._notifier = notifier
         self._clock = SystemClock()
         self._app: App | None = None
+        self._waiting: Waiting | None = None
+        self._searched_since: float | None = None
         self._stopping = False
         self._began = time.time()
         self._seen = self._stamps()
@@ -123,6 +128,10 @@ class Supervisor:
         if stamps != self._seen:
             self._seen = stamps
             self._reload()
+        if self._waiting is not None and self._waiting.over:
+            # `link` had its time; if it was given up, we are the ones to go on.
+            self._end_waiting()
+            self._wait_to_be_linked()
         if self._app is None or self._app.alive():
             self._notifier.alive()
         self._notifier.status(_line(self.status()))
@@ -130,11 +139,35 @@ class Supervisor:
     def _start(self) -> None:
         if self._config.token is None:
             _log.warning("this printer is not linked: run `moonraker-obico link -c %s`", self._config.path)
+            self._wait_to_be_linked()
             return
+        self._searched_since = None
         self._app = App(self._config, self._clock)
         self._app.start()
 
+    def _wait_to_be_linked(self) -> None:
+        """For hours, not for ever: after that a person has to begin again."""
+        from moonraker_obico.waiting import SERVICE_SECONDS, Waiting  # a linked agent never needs it
+
+        now = self._clock.monotonic()
+        if self._searched_since is None:
+            self._searched_since = now
+        left = self._searched_since + SERVICE_SECONDS - now
+        if self._config.discovery and left > 0:
+            config = self._config
+            self._waiting = Waiting(
+                config, config.server_url, self._clock, seconds=left,
+                keep=lambda linked: linkage.keep(config, config.server_url, linked.token),
+            )  # fmt: skip
+            self._waiting.start()
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and (stragglers := waiting.stop(STOP_SECONDS)):
+            _log.info("did not end in time: %s", ", ".join(stragglers))
+
     def _end(self) -> None:
+        self._end_waiting()
         app, self._app = self._app, None
         if app is not None:
             stragglers = app.stop(STOP_SECONDS)
@@ -163,6 +196,7 @@ class Supervisor:
             "agent": {"version": AGENT_VERSION, "pid": os.getpid(), "since": self._began},
             "config": str(self._config.path),
             "link": {"state": "not linked", "server": self._config.server_url},
+            "search": None if self._waiting is None else self._waiting.describe(),
             "moonraker": None,
             "printer": None,
             "print": None,

@@ -39,7 +39,7 @@ def lines(told: Mapping[str, Any], now: float) -> list[str]:
     if link.get("reason") and link["state"] != "connected":
         linked += f": {link['reason']}"
     if link["state"] == "not linked":
-        linked += ": run `moonraker-obico link`"
+        linked += ": run `moonraker-obico link`" + _search(told.get("search"))
     if link.get("queued_events"):
         linked += f" ({link['queued_events']} events wait for the server)"
     shown = [
@@ -59,6 +59,14 @@ def lines(told: Mapping[str, Any], now: float) -> list[str]:
     if not cameras:
         shown.append("camera    none: add one in Mainsail or Fluidd, or a [webcam] section with snapshot_url")
     return shown
+
+
+def _search(search: Mapping[str, Any] | None) -> str:
+    if search is None or search["state"] == "ended":
+        return ""
+    if search["passcode"]:
+        return f", or enter the passcode {search['passcode']} on the server's page"
+    return f" ({search['trouble']})" if search["trouble"] else ""
 
 
 def _print(job: Mapping[str, Any] | None, now: float) -> str:

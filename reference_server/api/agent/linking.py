@@ -69,7 +69,7 @@ async def unlinked(request: Request, context: Services) -> Response:
         passcode, code = context.discovery.passcode(body["one_time_passcode"][:100])
         answer |= {
             "one_time_passcode": passcode,
-            "one_time_passlink": f"{context.base(request)}/?one_time_passcode={passcode}",
+            "one_time_passlink": f"{context.base(request)}/#/link?passcode={passcode}",
             "verification_code": code,
         }
     return Json(answer)

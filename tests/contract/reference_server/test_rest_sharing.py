@@ -224,7 +224,7 @@ def test_a_printer_is_linked_by_discovery_and_by_passcode(app: FastAPI) -> None:
 
         told = (await person.http.post(unlinked, json={**announcement, "one_time_passcode": ""})).json()
         passcode = told["one_time_passcode"]
-        assert (told["verification_code"], told["one_time_passlink"]) == ("", f"{BASE}/?one_time_passcode={passcode}")
+        assert (told["verification_code"], told["one_time_passlink"]) == ("", f"{BASE}/#/link?passcode={passcode}")
         claim = {"one_time_passcode": f" {passcode.upper()}", "verification_code": await code()}
         assert (await person.http.post(passcodes, json={**claim, "verification_code": "999999"})).status_code == 404
         assert (await person.http.post(passcodes, json={})).status_code == 400
