@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent_core.config import DEFAULT_SERVER, Secret, server_url
 from agent_core.errors import ConfigInvalid
+from agent_core.features.scrub import secrets_of
 from moonraker_obico.files import read_text, read_token
 from moonraker_obico.ini import SIZE_LIMIT, Section, parse
 
@@ -94,6 +95,12 @@ class HostConfig:
     discovery_port: int = PORT
     meta: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def secrets(self) -> list[str]:
+        """Everything in it that must not be seen in a log or a support bundle."""
+        own = [secret.reveal() for secret in (self.token, self.api_key) if secret is not None]
+        urls = [url for webcam in self.webcams for url in (webcam.snapshot_url, webcam.stream_url)]
+        return [*own, *(secret for url in urls for secret in secrets_of(url))]
 
     @property
     def token_path(self) -> Path:

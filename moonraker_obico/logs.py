@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from agent_core.errors import ConfigInvalid
+from agent_core.features.scrub import Scrubber, ScrubFilter
 
 FILE_LIMIT = 1024 * 1024
 """Bytes of a log file; one older one is kept beside it. (logging.handlers would cost half a megabyte of memory.)"""
@@ -61,8 +62,8 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
-def set_up(path: Path | None, level: str) -> None:
-    """Raises ConfigInvalid if the file cannot be written."""
+def set_up(path: Path | None, level: str, scrubber: Scrubber) -> None:
+    """Every line goes through `scrubber`. Raises ConfigInvalid if the file cannot be written."""
     handler: logging.Handler
     if path is not None:
         try:
@@ -78,6 +79,7 @@ def set_up(path: Path | None, level: str) -> None:
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.addFilter(ScrubFilter(scrubber))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # It logs each request at DEBUG, headers (and so tokens) included.
     logging.getLogger("websocket").setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ from agent_core.features.camera import HttpCamera
 from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
+from agent_core.features.scrub import Scrubber, secrets_in
 from agent_core.model import HostSettings, Job, LinkState, Temperature
 from agent_core.passthru import Route
 from agent_core.ports import PrinterPort
@@ -203,8 +204,10 @@ def _board() -> str:
 class CoreTools:
     """agent_core's parts that do I/O, for the service."""
 
-    def __init__(self, version: str, data_dir: str) -> None:
+    def __init__(self, version: str, data_dir: str, scrubber: Scrubber) -> None:
+        """`scrubber` learns every secret that an agent is built with."""
         self.version = version
+        self._scrubber = scrubber
         self.data_dir = data_dir
         self.clock = SystemClock()
         self.database = Database(data_dir)
@@ -217,6 +220,7 @@ class CoreTools:
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
+        self._scrubber.learn(*secrets_in(config))
         return Agent(Parts(config, self.port, self.database, self.clock, self._http, on_link_change, self.routes))
 
     def verify_code(self, server: str, code: str) -> Linked:

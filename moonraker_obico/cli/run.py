@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_core.errors import ConfigInvalid
 from agent_core.features.camera_urls import shown
+from agent_core.features.scrub import Scrubber
 from agent_core.runtime.clock import SystemClock
 from moonraker_obico import linkage, logs
 from moonraker_obico.app import App
@@ -42,7 +43,8 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
     level = (level or config.log_level).upper()
     if level not in LEVELS:
         raise ConfigInvalid(f"--log-level {level} is none of {', '.join(LEVELS)}")
-    logs.set_up(None if to_stderr else config.log_path, level)
+    scrubber = Scrubber(config.secrets())
+    logs.set_up(None if to_stderr else config.log_path, level, scrubber)
     for warning in config.warnings:
         _log.warning("%s", warning)
     try:
@@ -59,7 +61,7 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
             "set [agent] data_dir to a folder that this user may write"
         ) from None
     try:
-        return Supervisor(config, Notifier()).run()
+        return Supervisor(config, Notifier(), scrubber).run()
     except OSError as error:
         said = f"the agent cannot work in {config.data_dir}: {error}; check the folder's owner and free space"
         _log.error("%s", said)
@@ -73,8 +75,9 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
 class Supervisor:
     """Keeps one App running; a new token or server address gets a new App."""
 
-    def __init__(self, config: HostConfig, notifier: Notifier) -> None:
+    def __init__(self, config: HostConfig, notifier: Notifier, scrubber: Scrubber) -> None:
         self._config = config
+        self._scrubber = scrubber
         self._notifier = notifier
         self._clock = SystemClock()
         self._app: App | None = None
@@ -182,6 +185,7 @@ class Supervisor:
             return
         if (fresh.token, fresh.server_url) == (self._config.token, self._config.server_url):
             return
+        self._scrubber.learn(*fresh.secrets())
         self._config = replace(self._config, token=fresh.token, server_url=fresh.server_url)
         _log.info("the link to the server was changed; starting anew")
         self._end()

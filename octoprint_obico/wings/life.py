@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from octoprint.webcams import get_snapshot_webcam, get_webcams
 from agent_core.features.control import control_routes
 from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge
 from octoprint_obico.control import OctoPrintControl
+from octoprint_obico.logs import ScrubbedLogs
 from octoprint_obico.printer import OctoPrintPort
 from octoprint_obico.service import Service
 from octoprint_obico.wings.base import Wing, log
@@ -49,6 +49,7 @@ class Life(
     def __init__(self) -> None:
         super().__init__()
         self._feed = _Feed(self)
+        self._logs = ScrubbedLogs()
         self._firmware: Mapping[str, Any] = {}
 
     def on_after_startup(self) -> None:
@@ -83,14 +84,11 @@ class Life(
             file_errors=_FILE_ERRORS,
         )
         try:
-            self._tools = CoreTools(self._plugin_version, self.get_plugin_data_folder())
+            self._tools = CoreTools(self._plugin_version, self.get_plugin_data_folder(), self._logs.scrubber)
         except OSError as error:
             log.error("Obico is not running: %s; free some space or mend the folder, then restart OctoPrint", error)
             return
-        core = logging.getLogger("agent_core")
-        if core.level == logging.NOTSET:
-            # OctoPrint shows INFO of its own plugins only; that a lost server is back should be seen too.
-            core.setLevel(logging.INFO)
+        self._logs.begin()
         printer = PrinterBridge(octoprint_parts)
         self._host = HostBridge(octoprint_parts, printer, self._sent)
         service = Service(self._host, self._tools)
@@ -121,6 +119,7 @@ class Life(
         self._printer.unregister_callback(self._feed)
         service.stop()
         tools.close()
+        self._logs.end()
         kept = self._port.paused_by_us if self._port is not None else None
         if kept is not None and kept.moved:
             log.warning(

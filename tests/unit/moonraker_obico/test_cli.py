@@ -247,9 +247,13 @@ def test_run_tells_serves_and_ends_cleanly(cfg: Path, tmp_path: Path, capsys: py
             assert (told["agent"]["pid"], told["link"]["state"]) == (process.pid, "connecting")
             while manager.recv(100) != b"WATCHDOG=1":
                 pass
+            assert process.stderr is not None
+            said = ""
+            while "Moonraker at" not in said:
+                said += process.stderr.readline().decode()
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            said = process.communicate(timeout=10)[1].decode()
+            said += process.communicate(timeout=10)[1].decode()
             assert time.monotonic() - began < 3.0
             assert process.returncode == 0
             assert said.count("Moonraker at 127.0.0.1:9") == 1  # the loss is told once

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent_core.features.scrub import Scrubber
 from moonraker_obico import logs
 from moonraker_obico.logs import BoundedFile
+from tests.fakes.secrets import CAMERA_PASSWORD, PLANTED, TOKEN
 
 
 def test_a_full_disk_costs_log_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,3 +58,20 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(sizes) == 2
     assert sum(sizes) < 300
     assert "line 202" in "".join(file.read_text() for file in tmp_path.iterdir())
+
+
+def test_no_secret_reaches_the_log(tmp_path: Path) -> None:
+    known = [planted.secret for planted in PLANTED if planted.kind in {"Moonraker API key, ini", "token in base64"}]
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    path = tmp_path / "x.log"
+    try:
+        logs.set_up(path, "INFO", Scrubber([*known, TOKEN, CAMERA_PASSWORD]))
+        for planted in PLANTED:
+            logging.getLogger("agent_core.part").info("it said: %s", planted.text)
+        for handler in logging.getLogger().handlers:
+            handler.close()
+    finally:
+        logging.basicConfig(level=before[1], handlers=before[0], force=True)
+    written = path.read_text()
+    assert written.count("it said") == len(PLANTED)
+    assert [planted.kind for planted in PLANTED if planted.secret in written] == []
