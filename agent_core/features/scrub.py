@@ -53,11 +53,11 @@ _LINE = (
     rf"(?m)^(?P<in>[ \t]*)(?P<key>(?:[-#;]\s{{0,3}}|export\s|set\s)?[\"']?{_KEY}[\"']?[ \t]{{0,8}}[:=])"
     r"(?![ \t]*[\[{])[^\r\n]*(?:\r?\n(?P=in)[ \t]+[^\r\n]*)*"
 )
-# The same within a line, and in JSON however often it was quoted.
+# The same within a line, and in JSON however often it was quoted; but not prose (`wants an API key: put it into …`).
 _WITHIN = (
     rf"(?<![\w.-])({_KEY}\\*[\"']?[ \t]{{0,4}}(?::|=>?)[ \t]{{0,4}})"
     rf"(?:{_QUOTED}|[|>]?[+-]?[ \t]{{0,4}}(?:\r?\n[ \t]+[^\r\n]*)+|"
-    r"(?!null\b|true\b|false\b|None\b|\*\*\*)[^\s\"',;&\]})]+)"
+    r"(?!null\b|true\b|false\b|None\b|\*\*\*|(?-i:(?:[a-z]{1,12}) [`a-z]))[^\s\"',;&\]})]+)"
 )
 
 _NAMED = (

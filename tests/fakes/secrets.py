@@ -93,6 +93,8 @@ KEPT = (
     "Benchy_0.2mm_PLA_MK3S_1h30m_supports_v2.gcode",
     "step_pin: PB0",
     "does not accept this printer's token; link the printer again",
+    "Moonraker wants an API key: put it into [moonraker] api_key",
+    "refuses this printer's token: run `moonraker-obico link` again",
     "it wants a user name and password",
     "fe80::1 fd00:1::2 ::1 10.1.2.3 172.20.0.1 127.0.0.1 1.11.8",
     "event 123e4567-e89b-12d3-a456-426614174000, version v0.12.0-123-gabcdef0",
