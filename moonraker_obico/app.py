@@ -30,6 +30,7 @@ from moonraker_obico.calls import KlipperCalls
 from moonraker_obico.config import HostConfig
 from moonraker_obico.connection import Connection
 from moonraker_obico.control import KlipperControl
+from moonraker_obico.moonraker_api import MoonrakerApi
 from moonraker_obico.moonraker_socket import Address
 from moonraker_obico.printer import KlipperPrinter
 from moonraker_obico.translate import Translator
@@ -94,6 +95,7 @@ class App:
             submit=self._attend.submit,
             alert=self._alert,
         )
+        control = KlipperControl(calls, lambda: self._hands.command)
         self._agent = Agent(
             Parts(
                 config=AgentConfig(
@@ -109,7 +111,7 @@ class App:
                 database=self._database,
                 clock=clock,
                 http=self._http,
-                passthru=control_routes(KlipperControl(calls, lambda: self._hands.command)),
+                passthru={**control_routes(control), **MoonrakerApi(calls, control).routes()},
             )
         )
         self._translator = Translator(self._agent.remembered_print())

@@ -67,7 +67,21 @@ class KlipperControl:
 
     def why_busy(self) -> str | None:
         """What is under way, None if nothing is. Raises Rejected while Klipper is away."""
-        objects = self._ready()
+        return self._why_busy(self._ready())
+
+    def why_busy_if_up(self) -> str | None:
+        """The same for what makes sense without Klipper too: power, and a restart after an emergency stop. None where
+        Klipper is down; Rejected while it is up and its state not known yet. May ask Moonraker.
+        """
+        objects = self._api.objects()
+        if objects:
+            return None if klipper.not_ready(objects) else self._why_busy(objects)
+        info = self._api.call("server.info", timeout=SCRIPT_SECONDS)
+        if isinstance(info, dict) and info.get("klippy_state") == "ready":
+            raise Rejected("what the printer does is not known yet; try again in a moment")
+        return None
+
+    def _why_busy(self, objects: Objects) -> str | None:
         command, state = self._command(), klipper.print_state(objects)
         if command is not None:
             return f"a {command} is under way"
