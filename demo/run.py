@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from demo import check, envs, make_gcode
+from demo import check, check_failing, check_hosts, envs, make_gcode
+from demo.check_table import Table
 from demo.feeder import EVERY, Feeder, fail
 from demo.history import seed_history
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup, OctoPrintTrouble
@@ -220,7 +221,7 @@ def play(demo: Demo, *, failing: bool) -> int:
     for name, text in demo.files(demo.speed).items():
         envs.say(f"printing vase.gcode ({demo.layers} layers) on {name}")
         if name == "OctoPrint" and demo.octoprint is not None:
-            check.start_analysed(demo.octoprint, "vase.gcode", text)
+            check_hosts.start_analysed(demo.octoprint, "vase.gcode", text)
         elif demo.klipper is not None:
             demo.klipper.upload("vase.gcode", text.encode())
             demo.klipper.print("vase.gcode")
@@ -235,7 +236,7 @@ def play(demo: Demo, *, failing: bool) -> int:
         demo.feed()
         envs.say(f"at {FAIL_FROM:g} % a print fails; the server should see it, alert, pause and say why")
         for name, camera in demo.cameras.items():
-            demo.watch_until(partial(check.has_come, demo.server.rest, demo.printers[name], FAIL_FROM))
+            demo.watch_until(partial(check_failing.has_come, demo.server.rest, demo.printers[name], FAIL_FROM))
             fail(camera.url, FAILURE)
             envs.say(f"{name}'s print fails now: look at the live page")
     demo.watch()
@@ -245,26 +246,30 @@ def play(demo: Demo, *, failing: bool) -> int:
 def self_check(demo: Demo, *, failing: bool) -> int:
     """Without a person: 0 if everything was as wanted; `failing`: the prints come to grief and must be paused."""
     rest = demo.server.rest
-    table = check.Table()
+    table = Table()
     texts = demo.files(FAIL_OCTOPRINT_SPEED if failing else CHECK_OCTOPRINT_SPEED)
-    checks = []
+    hosts: dict[str, check_hosts.Host] = {}
     for name, text in texts.items():
         if name == "OctoPrint" and demo.octoprint is not None:
-            host: check.Host = check.OctoPrintPrinter(demo.octoprint, "vase.gcode", text)
+            hosts[name] = check_hosts.OctoPrintPrinter(demo.octoprint, "vase.gcode", text)
         elif demo.klipper is not None and demo.agent is not None:
-            kind = check.UnheldKlipperHost if failing else check.KlipperHost
-            host = kind(demo.klipper, demo.agent.process.log, "vase.gcode", text)
-        checks.append(check.Check(table, rest, host, demo.printers[name], "vase.gcode"))
+            kind = check_hosts.UnheldKlipperHost if failing else check_hosts.KlipperHost
+            hosts[name] = kind(demo.klipper, demo.agent.process.log, "vase.gcode", text)
+    parts = [(table, rest, host, demo.printers[name], "vase.gcode") for name, host in hosts.items()]
     viewer = Viewer(demo.server.url, rest.key or "")
     begun = time.monotonic()
     print("checking", flush=True)
     feeders = demo.feed() if failing else []
     try:
         if failing:
-            cameras = [demo.cameras[one.host.name].url for one in checks]
-            check.run_failing(table, checks, [partial(fail, url) for url in cameras], FAILURE, FAIL_FROM)
+            past = seed_history(demo.server.data_dir, list(demo.printers.values())[:1])
+            show = [partial(fail, demo.cameras[name].url) for name in hosts]
+            check_failing.run_failing(
+                table, [check_failing.FailingCheck(*each) for each in parts], show, FAILURE, FAIL_FROM
+            )
+            check_failing.history_has_videos(table, rest, past)
         else:
-            check.run(table, checks, len(checks) - 1, 120)
+            check.run(table, [check.Check(*each) for each in parts], len(parts) - 1, 120)
         demo.look()
     finally:
         viewer.close()

@@ -1,6 +1,7 @@
-"""Takes docs/img/live.png for the README: `python -m tests.browser.screenshot [FILE]`.
+"""Takes the server's pictures for README and docs: `python -m tests.browser.screenshot [FOLDER]`.
 
-The real server, three fake agents with drawn pictures, a real Chromium.
+live.png, print.png (a past print with its time-lapse and what the failure watch decided) and alerts.png. The real
+server, three fake agents with drawn pictures, a seeded history, a real Chromium.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from demo.history import seed_history
 from tests.browser.conftest import ARGS, CHROMIUM, link_agent, set_up
 from tests.browser.pictures import draw
 from tests.browser.server import ServerProcess
 from tests.fakes.agent import idle_status, job_status
+from tests.unit.reference_server.live_server import wait_until
 
-DEFAULT = Path(__file__).parents[2] / "docs" / "img" / "live.png"
+DEFAULT = Path(__file__).parents[2] / "docs" / "img"
+BUILD_SECONDS = 120.0
 
 
 def take(target: Path) -> None:
-    """Write the picture of the live page to `target` (PNG, 1180 x 880 CSS pixels)."""
+    """Write the pictures to the folder `target` (PNG, 1180 x 880 CSS pixels)."""
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
@@ -60,13 +64,45 @@ def take(target: Path) -> None:
             page.goto("/")
             expect(page.locator(".picture img:visible")).to_have_count(3)
             expect(page.get_by_role("row").filter(has_text="hook_x4")).to_contain_text("Finished")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=target)
+            target.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=target / "live.png")
+            _past_print(page, context, server, target / "print.png")
+            _alerts(page, context, server, target / "alerts.png")
         finally:
             for agent in (prusa, voron, ender):
                 agent.close()
             browser.close()
             server.stop()
+
+
+def _past_print(page: Page, context: BrowserContext, server: ServerProcess, target: Path) -> None:
+    prints = seed_history(server.data_dir, [1])
+    jobs = [context.request.get(f"/api/v1/prints/{number}/").json() for number in prints]
+    failing = next(job for job in jobs if job["filename"] == "lamp_shade.gcode")
+    wait_until(
+        lambda: bool(context.request.get(f"/api/v1/prints/{failing['id']}/").json()["video_url"]), BUILD_SECONDS
+    )
+    page.goto(f"/#/prints/{failing['id']}")
+    page.reload()
+    shown = page.get_by_role("dialog", name="lamp_shade.gcode")
+    expect(shown.locator("video")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=target)
+
+
+def _alerts(page: Page, context: BrowserContext, server: ServerProcess, target: Path) -> None:
+    csrf = next(c["value"] for c in context.cookies() if c.get("name") == "tsd_csrftoken")
+    ways = (("apprise", "My phone", "ntfy://my-prints"), ("webhook", "Home Assistant", "http://192.168.1.20:8123/hook"))
+    for kind, name, address in ways:
+        made = context.request.post(
+            f"{server.url}/api/v1/notification_channels/",
+            data={"kind": kind, "name": name, "target": address}, headers={"X-CSRFToken": csrf},
+        )  # fmt: skip
+        assert made.ok, made.text()
+    page.goto("/")
+    page.get_by_role("button", name="Alerts").click()
+    expect(page.get_by_role("dialog", name="Alerts")).to_contain_text("My phone")
+    page.screenshot(path=target)
 
 
 if __name__ == "__main__":

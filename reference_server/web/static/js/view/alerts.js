@@ -76,7 +76,7 @@ class AlertsView extends Panel {
     return h(
       "li",
       { "data-tone": channel.disabled_reason || channel.failing_since ? "bad" : null },
-      h("div", { class: "what" }, h("strong", {}, name), h("span", { class: "hint" }, [wayName(channel.kind), text(channel.target)].filter(Boolean).join(" · ")), h("span", { class: "hint state" }, channel.enabled ? state : "Switched off")),
+      h("div", { class: "what" }, h("strong", {}, name), h("span", { class: "hint" }, [wayName(channel.kind).replace(/ \(.*/, ""), text(channel.target)].filter(Boolean).join(" · ")), h("span", { class: "hint state" }, channel.enabled ? state : "Switched off")),
       h("button", { type: "button", onclick: () => this.#test(channel, name) }, "Send a test"),
       h("button", { type: "button", onclick: () => this.do(async () => { await api.changeChannel(channel.id, { enabled: !channel.enabled }); await this.#load(); }) }, channel.enabled ? "Switch off" : "Switch on"),
       h("button", { type: "button", class: "danger-text", onclick: () => this.#remove(channel, name) }, "Remove…"),
