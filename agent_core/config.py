@@ -50,6 +50,28 @@ class CameraConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelTarget:
+    """The printer's own web interface, the only place that the tunnel leads to. `blocked`: paths (with the beginning of
+    a query) that are never asked for. `tell_visitor`: whether it learns the visitor's address, so that whom it would
+    let in without a password at home stays outside."""
+
+    host: str
+    port: int
+    tls: bool = False
+    tell_visitor: bool = False
+    blocked: tuple[str, ...] = ()
+
+    @property
+    def shown_host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def authority(self) -> str:
+        """As `Host` has it."""
+        return self.shown_host if self.port == (443 if self.tls else 80) else f"{self.shown_host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """`agent_name`: `octoprint_obico` or `moonraker_obico`; `data_dir`: folder for the agent's database."""
 
@@ -61,6 +83,7 @@ class AgentConfig:
     cameras: tuple[CameraConfig, ...] = ()
     verify_tls: bool = True
     extra_headers: tuple[tuple[str, str], ...] = field(default=())
+    tunnel: TunnelTarget | None = None
 
     @property
     def websocket_url(self) -> str:

@@ -106,6 +106,7 @@ class App:
                     data_dir=str(config.data_dir),
                     cameras=self._cameras,
                     verify_tls=config.verify_tls,
+                    tunnel=config.tunnel,
                 ),
                 printer=self._hands,
                 database=self._database,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent_core.config import DEFAULT_SERVER, Secret, server_url
+from agent_core.config import DEFAULT_SERVER, Secret, TunnelTarget, server_url
 from agent_core.errors import ConfigInvalid
 from agent_core.features.scrub import secrets_of
 from moonraker_obico.files import read_text, read_token
@@ -26,6 +26,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "logging": ("path", "level"),
     "agent": ("data_dir", "discovery", "discovery_port"),
+    "tunnel": ("dest_host", "dest_port", "dest_is_ssl", "url_blacklist"),
 }  # fmt: skip
 """Every key that does something here; config.example.ini documents each (a test holds it to that)."""
 
@@ -37,7 +38,6 @@ PUBLIC_KEYS: Mapping[str, tuple[str, ...]] = {
         "h264_rtsp_url", "printer_name", "url", "webrtc_url", "video_url",
     ),
     "logging": ("max_bytes", "backup_count"),
-    "tunnel": ("dest_host", "dest_port", "dest_is_ssl", "url_blacklist"),
     "misc": ("sentry_opt",),
 }  # fmt: skip
 """Keys of the public agent that have no meaning here yet: accepted without a word."""
@@ -94,6 +94,7 @@ class HostConfig:
     """Whether an unlinked agent makes itself known to the server's page."""
     discovery_port: int = PORT
     meta: Mapping[str, str] = field(default_factory=dict)
+    tunnel: TunnelTarget = field(default_factory=lambda: TunnelTarget("127.0.0.1", 80))
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> list[str]:
@@ -175,6 +176,7 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         return _Reader(shown, sections.get(name), name, warnings)
 
     server, moonraker, log, agent = reader("server"), reader("moonraker"), reader("logging"), reader("agent")
+    tunnel = reader("tunnel")
     for name, what in (("server", f"using {DEFAULT_SERVER}"), ("moonraker", "using 127.0.0.1, port 7125")):
         if name not in sections:
             warnings.append(f"{shown}: there is no [{name}] section; {what}")
@@ -207,6 +209,7 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         discovery_port=agent.whole("discovery_port", lambda port: 0 < port < 65536, "a port: a number from 1 to 65535")
         or PORT,
         meta=_meta(sections.get("meta")),
+        tunnel=_tunnel(tunnel),
         warnings=tuple(warnings),
     )
 
@@ -250,6 +253,24 @@ def _token(server: _Reader, data_dir: Path) -> Secret | None:
             server.place("auth_token", "this is no token (letters and digits only); run `moonraker-obico link`")
         )
     return Secret(value)
+
+
+def _tunnel(reader: _Reader) -> TunnelTarget:
+    host = (reader.text("dest_host") or "127.0.0.1").strip("[]")
+    if any(char in host for char in "/ @?#") or not host.isprintable():
+        raise ConfigInvalid(
+            reader.place("dest_host", f"{host!r} is not a host name or address: leave out http:// and the port")
+        )
+    tls = reader.boolean("dest_is_ssl") is True
+    port = reader.whole("dest_port", lambda port: 0 < port < 65536, "a port: a number from 1 to 65535")
+    words = (reader.text("url_blacklist") or "").replace(",", " ").split()
+    return TunnelTarget(host, port or (443 if tls else 80), tls, blocked=(*_CAMERA_PATHS, *words))
+
+
+_CAMERA_PATHS = tuple(
+    f"/webcam{number}/?action={what}" for number in ("", "2", "3", "4") for what in ("stream", "snapshot")
+)
+"""Where the web interfaces' own nginx hands cameras on, as their installers write it."""
 
 
 def _level(log: _Reader, warnings: list[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent_core.config import AgentConfig, CameraConfig
+from agent_core.config import AgentConfig, CameraConfig, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
 from agent_core.features.jpeg import inspect
@@ -201,6 +201,13 @@ def _board() -> str:
         return ""
 
 
+def web_interface(host: str, port: int) -> TunnelTarget:
+    """OctoPrint's own page on this machine. It learns a visitor's address: whom it lets in without a password at home
+    (autologinLocal) has to log in from elsewhere, also through the tunnel."""
+    local = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return TunnelTarget(local, port, tell_visitor=True)
+
+
 class CoreTools:
     """agent_core's parts that do I/O, for the service."""
 
@@ -214,12 +221,14 @@ class CoreTools:
         self.port: PrinterPort | None = None
         self.routes: Mapping[str, Route] = {}
         """What viewers may call."""
+        self.tunnel: TunnelTarget | None = None
         self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._http = HttpClient(f"{settings.AGENT_NAME}/{version}")
 
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
+        config = replace(config, tunnel=self.tunnel)
         self._scrubber.learn(*secrets_in(config))
         return Agent(Parts(config, self.port, self.database, self.clock, self._http, on_link_change, self.routes))
 

@@ -21,6 +21,7 @@ from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
 from agent_core.runtime.core import PRINT_KEY, Core
 from agent_core.runtime.crew import Crew
+from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
 from agent_core.wire.messages import Command, CommandName
@@ -67,6 +68,8 @@ class Agent:
         self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
         self._event_pictures = EventPictures(config.data_dir)
         self._cameras: dict[str, str | None] = {}
+        self._camera_configs = tuple(config.cameras)
+        self._tunnel = LateTunnel(config.tunnel, lambda: self._camera_configs, self._link.send_bulk)
         self._core = Core(
             config,
             parts.database,
@@ -82,6 +85,7 @@ class Agent:
             ),
             passthru=parts.passthru,
             crew=self._crew,
+            tunnel=self._tunnel,
         )
         self._runner = CommandRunner(
             parts.printer,
@@ -135,6 +139,7 @@ class Agent:
         """Takes pictures from these cameras from now on; False if it cannot be taken now (try again)."""
         self._cameras = {}
         self._core.on_other_cameras()
+        self._camera_configs = tuple(cameras)
         return self._snapshots.set_cameras(cameras)
 
     def stop(self, seconds: float = 3.0) -> list[str]:
@@ -145,7 +150,7 @@ class Agent:
         deadline = time.monotonic() + seconds
         self._runner.stop()
         self._core.say_last_words(min(LAST_WORDS_SECONDS, seconds / 2))
-        workers = [*self._workers(), *self._crew.workers]
+        workers = [*self._tunnel.stop(), *self._workers(), *self._crew.workers]
         stragglers = stop_all(workers, deadline - time.monotonic())
         if stragglers:
             _log.warning("did not end within %s s: %s", seconds, ", ".join(stragglers))

@@ -24,6 +24,7 @@ from agent_core.passthru import Handler, PassthruDesk, Route
 from agent_core.ports import Clock
 from agent_core.runtime.crew import Crew
 from agent_core.runtime.inbox import Inbox, Item
+from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Worker
 from agent_core.session import Action, Connect, Disconnect, Ping, Refusal, Send, Session
 from agent_core.transport.websocket import Alive, Closed, FrameRead, Link, LinkEvent, Opened, Refused, Written
@@ -71,6 +72,7 @@ class Core:
         courier: Courier,
         passthru: Mapping[str, Handler | Route],
         crew: Crew,
+        tunnel: LateTunnel,
     ) -> None:
         self.worker = Worker("core", tick=self._turn)
         self.commands: CommandRunner | None = None
@@ -83,6 +85,7 @@ class Core:
         self._on_pictures = on_pictures
         self._on_boost = on_boost
         self._register_file = register_file
+        self._tunnel = tunnel
         self._inbox = Inbox()
         self._session = Session(self._outbox.waiting, uniform)
         self._events = EventDesk(
@@ -322,6 +325,7 @@ class Core:
                 self._session.on_written()
             case Closed(code=code, reason=reason):
                 self._session.on_closed(code, now)
+                self._tunnel.link_lost()
                 if self._session.stopped:
                     self._trouble(DUPLICATE, needs_person=True)
                 else:
@@ -346,7 +350,10 @@ class Core:
                     self._want_status()
                     if self._session.viewing:
                         self._on_boost()
-                case wire.ServerInfo(name=name, version=version):
+                case wire.TunnelFrame() | wire.TunnelRequest() | wire.TunnelSocketData():
+                    self._tunnel.take(message)
+                case wire.ServerInfo(name=name, version=version, capabilities=capabilities):
+                    self._tunnel.greeted(capabilities)
                     self._publish_link(replace(self.link_state, server_name=f"{name} {version}".strip()[:100] or None))
                 case _:
                     pass
@@ -382,6 +389,7 @@ class Core:
                     self._link.ping()
                 case Disconnect(reason=reason):
                     self._link.close()
+                    self._tunnel.link_lost()
                     self._trouble(reason, needs_person=False)
 
     def _status_due(self) -> float:

@@ -191,6 +191,8 @@ class Link:
         self._verify_tls = verify_tls
         self._deliver = deliver
         self._actions: deque[Callable[[], None]] = deque()
+        # Frames that may wait for everything else; whoever hands them over bounds how many there are.
+        self._bulk: deque[tuple[bytes, Callable[[bool], None]]] = deque()
         self._socket: BoundedWebSocket | None = None
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -205,6 +207,16 @@ class Link:
 
     def send(self, frame: str | bytes) -> None:
         self._submit(lambda: self._do_send(frame))
+
+    def send_bulk(self, frame: bytes, done: Callable[[bool], None]) -> None:
+        """Sends a frame when nothing else waits; one at a time, and what comes in is read between two. From any thread.
+
+        `done` is called on the link's thread with whether it was written, and must return at once. The caller has few
+        frames under way: one that is being written holds up whatever comes after it.
+        """
+        self._bulk.append((frame, done))
+        self.worker.wake()
+        self._poke()
 
     def ping(self) -> None:
         self._submit(self._do_ping)
@@ -244,8 +256,11 @@ class Link:
     def _turn(self) -> float | None:
         while self._actions:
             self._actions.popleft()()
+        if self._socket is not None and self._bulk:
+            self._send_one_bulk(*self._bulk.popleft())
         link = self._socket
         if link is None:
+            self._drop_bulk()
             return None
         if not self._readable(link):
             return 0.0
@@ -264,7 +279,7 @@ class Link:
         raw = link.sock
         if isinstance(raw, ssl.SSLSocket) and raw.pending():
             return True
-        ready = wait_ready([raw, self._wake_out], [], 60.0)
+        ready = wait_ready([raw, self._wake_out], [], 0.0 if self._bulk else 60.0)
         if self._wake_out in ready:
             drain(self._wake_out)
         return raw in ready
@@ -301,6 +316,21 @@ class Link:
             return
         self._deliver(Written())
 
+    def _send_one_bulk(self, frame: bytes, done: Callable[[bool], None]) -> None:
+        link, written = self._socket, False
+        try:
+            if link is not None:
+                link.send_binary(frame)
+                written = True
+        except (OSError, websocket.WebSocketException) as error:
+            self._lost(f"could not write: {error}")
+        finally:
+            done(written)
+
+    def _drop_bulk(self) -> None:
+        while self._bulk:
+            self._bulk.popleft()[1](False)
+
     def _do_ping(self) -> None:
         if self._socket is None:
             return
@@ -316,6 +346,7 @@ class Link:
 
     def _do_close(self) -> None:
         link, self._socket = self._socket, None
+        self._drop_bulk()
         if link is None:
             return
         # A polite goodbye if the socket takes it at once; the server then shows the printer offline now.

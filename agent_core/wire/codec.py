@@ -30,6 +30,7 @@ from agent_core.wire.messages import (
     TunnelSocketData,
 )
 from agent_core.wire.read import Json
+from agent_core.wire.tunnel import TunnelFrame
 
 __all__ = ["WireError", "decode_agent_frame", "decode_agent_wire", "decode_server_frame", "encode"]
 
@@ -42,7 +43,7 @@ MAX_BINARY_BYTES = 16 * 1024 * 1024
 MAX_COMMANDS = 16
 """Commands in one frame; more is no person's doing."""
 
-_BINARY = (TunnelResponse, TunnelSocketData, TunnelRequest)
+_BINARY = (TunnelResponse, TunnelSocketData, TunnelRequest, TunnelFrame)
 
 
 def encode(message: AgentOutgoing | ServerMessage) -> str | bytes:
@@ -116,6 +117,7 @@ def decode_agent_wire(wire: Json) -> AgentMessage:
 _AGENT_MAPS: dict[str, Any] = {
     "http.tunnelv2": TunnelResponse.from_wire,
     "ws.tunnel": TunnelSocketData.from_wire,
+    "tunnel": TunnelFrame.from_wire,
     "passthru": PassthruUp,
     "command_ack": CommandAck.from_wire,
 }
@@ -141,6 +143,8 @@ def decode_server_frame(frame: str | bytes) -> tuple[ServerMessage, ...]:
         messages.append(TunnelRequest.from_wire(request))
     if (data := read.mapping(wire.get("ws.tunnel"))) is not None:
         messages.append(TunnelSocketData.from_wire(data))
+    if (tunnel := read.mapping(wire.get("tunnel"))) is not None:
+        messages.append(TunnelFrame.from_wire(tunnel))
     return tuple(message for message in messages if message is not None)
 
 

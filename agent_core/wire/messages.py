@@ -15,8 +15,9 @@ from agent_core.wire import read
 from agent_core.wire.read import Json
 from agent_core.wire.settings import AgentInfo, Settings, Webcam
 from agent_core.wire.status import Status
+from agent_core.wire.tunnel import TunnelFrame
 
-__all__ = ["AgentInfo", "Settings", "Status", "Webcam"]
+__all__ = ["AgentInfo", "Settings", "Status", "TunnelFrame", "Webcam"]
 
 NOT_PRINTING = -1
 """`current_print_ts` of an agent that knows for certain that nothing prints."""
@@ -61,6 +62,7 @@ class Capability(str, Enum):
     EVENT_ACK = "event_ack"
     COMMAND_ACK = "command_ack"
     COMMAND_WHY = "command_why"
+    TUNNEL_STREAM = "tunnel_stream"
 
 
 def _known(enum: type[Enum], value: object) -> Any:
@@ -522,7 +524,7 @@ class TunnelRequest:
         return cls(ref, method.lower(), path, _headers(wire.get("headers")), data if isinstance(data, bytes) else b"")
 
 
-AgentMessage = StatusMessage | CommandAck | PassthruUp | Janus | TunnelResponse | TunnelSocketData
+AgentMessage = StatusMessage | CommandAck | PassthruUp | Janus | TunnelResponse | TunnelSocketData | TunnelFrame
 """What a server decodes from an agent's frame."""
 
 AgentOutgoing = AgentMessage | PassthruReply | TerminalFeed | PrinterEventToast
@@ -530,4 +532,5 @@ AgentOutgoing = AgentMessage | PassthruReply | TerminalFeed | PrinterEventToast
 
 ServerMessage = (
     RemoteStatus | ServerInfo | Commands | PassthruCall | EventsAcked | Janus | TunnelRequest | TunnelSocketData
+    | TunnelFrame
 )

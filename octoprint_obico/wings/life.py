@@ -12,8 +12,9 @@ from octoprint.filemanager.storage import StorageError
 from octoprint.printer import InvalidFileLocation, InvalidFileType, PrinterCallback
 from octoprint.webcams import get_snapshot_webcam, get_webcams
 
+from agent_core.config import TunnelTarget
 from agent_core.features.control import control_routes
-from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge
+from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge, web_interface
 from octoprint_obico.control import OctoPrintControl
 from octoprint_obico.logs import ScrubbedLogs
 from octoprint_obico.printer import OctoPrintPort
@@ -51,6 +52,11 @@ class Life(
         self._feed = _Feed(self)
         self._logs = ScrubbedLogs()
         self._firmware: Mapping[str, Any] = {}
+        self._own_page: TunnelTarget | None = None
+
+    def on_startup(self, host: str, port: int) -> None:
+        # What OctoPrint really listens on; its settings do not know the command line.
+        self._own_page = web_interface(host, port)
 
     def on_after_startup(self) -> None:
         self._begin()
@@ -105,6 +111,7 @@ class Life(
         self._tools.port = self._port
         control = OctoPrintControl(octoprint_parts)
         self._tools.routes = {**control_routes(control), **control.routes()}
+        self._tools.tunnel = self._own_page
         self._service = service
         self._host.look_up_file()
         self._host.firmware(self._firmware)

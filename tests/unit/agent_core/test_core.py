@@ -34,6 +34,7 @@ from agent_core.model import (
 from agent_core.outbox import Outbox
 from agent_core.runtime.core import Core
 from agent_core.runtime.crew import Crew
+from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Task
 from agent_core.transport.websocket import Alive, Closed, FrameRead, Opened, Refused, Written
 
@@ -104,7 +105,7 @@ class Bench:
             config, self.database, self.clock, self.link,  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=lambda: 1.0, on_link_change=self.links.append, on_pictures=lambda _p, _v, _w: None,
             on_boost=lambda: None, register_file=lambda _ts, _job: None, courier=self.courier,
-            passthru={}, crew=Crew("call"),
+            passthru={}, crew=Crew("call"), tunnel=LateTunnel(None, tuple, lambda _frame, _done: None),
         )  # fmt: skip
 
     def turn(self, *events: Any, seconds: float = 0.0) -> float:

@@ -77,6 +77,47 @@ def test_connects_with_the_token_in_a_header_and_talks_both_ways(server: SocketS
     assert probe.next(FrameRead).frame == b"\x05\0\0\0\0"
 
 
+def test_bulk_waits_for_everything_else_and_holds_up_nothing_that_comes_in(server: SocketServer, probe: Probe) -> None:
+    probe.link.connect()
+    peer = server.peer()
+    probe.next(FrameRead)
+    left = list(range(20))
+    heard_at: list[int] = []
+
+    def again(ok: bool) -> None:
+        assert ok
+        if left:
+            number = left.pop()
+            if number == 15:
+                probe.link.send('{"urgent": 1}')
+                peer.send('{"command": 1}')
+            probe.link.send_bulk(b"bulk %d" % number, again)
+
+    def take(event: LinkEvent) -> bool:
+        if isinstance(event, FrameRead):
+            heard_at.append(len(left))
+        return True
+
+    probe._take = take
+    for _ in range(3):
+        probe.link.send_bulk(b"first", again)
+    frames = [peer.next() for _ in range(24)]
+    assert frames.index({"urgent": 1}) < 10
+    assert frames.count(b"first") == 3
+    probe.next(FrameRead)
+    assert heard_at
+
+
+def test_bulk_that_cannot_go_out_is_told(server: SocketServer, probe: Probe) -> None:
+    told: queue.Queue[bool] = queue.Queue()
+    probe.link.send_bulk(b"nobody is there", told.put)
+    assert told.get(timeout=PATIENCE) is False
+    probe.link.connect()
+    server.peer()
+    probe.link.send_bulk(b"now", told.put)
+    assert told.get(timeout=PATIENCE) is True
+
+
 def test_a_message_in_parts_is_put_together(server: SocketServer, probe: Probe) -> None:
     probe.link.connect()
     peer = server.peer()

@@ -16,6 +16,7 @@ from agent_core.wire import bson, status
 from agent_core.wire import messages as wire
 from agent_core.wire.codec import decode_agent_frame, decode_server_frame, encode
 from agent_core.wire.settings import Settings, Webcam
+from agent_core.wire.tunnel import TunnelFrame, TunnelKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "wire"
 
@@ -72,6 +73,12 @@ FROM_AGENT: dict[str, wire.AgentOutgoing] = {
     "tunnel_response": wire.TunnelResponse("r1", 200, {"Content-Type": "text/html"}, b"\0<html>", True, ("a=b",)),
     "tunnel_socket_message": wire.TunnelSocketData("r2", wire.TunnelEnd.MESSAGE_UP, b"\1\2"),
     "tunnel_socket_close": wire.TunnelSocketData("r2", wire.TunnelEnd.CLOSE_UP),
+    "tunnel_hello": TunnelFrame(TunnelKind.HELLO),
+    "tunnel_stream_response": TunnelFrame(
+        TunnelKind.RESPONSE, "7", status=200, headers=(("Set-Cookie", "a=b"), ("Set-Cookie", "c=d")), body=True
+    ),
+    "tunnel_stream_opened": TunnelFrame(TunnelKind.OPENED, "8", credit=131072, protocol="janus-protocol"),
+    "tunnel_stream_message": TunnelFrame(TunnelKind.MESSAGE, "8", data=b"half a ", text=True, more=True),
 }
 
 FROM_SERVER: dict[str, wire.ServerMessage] = {
@@ -102,6 +109,16 @@ FROM_SERVER: dict[str, wire.ServerMessage] = {
     "tunnel_socket_connect": wire.TunnelSocketData("r2", wire.TunnelEnd.CONNECT, None, "/sockjs/websocket"),
     "tunnel_socket_message": wire.TunnelSocketData("r2", wire.TunnelEnd.MESSAGE_DOWN, "text", "/x"),
     "tunnel_socket_close": wire.TunnelSocketData("r2", wire.TunnelEnd.CLOSE_DOWN, None),
+    "tunnel_stream_request": TunnelFrame(
+        TunnelKind.REQUEST, "7", method="POST", path="/api/files?x=1", headers=(("Accept", "*/*"),), body=True,
+        credit=131072,
+    ),
+    "tunnel_stream_data": TunnelFrame(TunnelKind.DATA, "7", data=b"\0piece"),
+    "tunnel_stream_end": TunnelFrame(TunnelKind.END, "7"),
+    "tunnel_stream_credit": TunnelFrame(TunnelKind.CREDIT, "7", credit=65536),
+    "tunnel_stream_abort": TunnelFrame(TunnelKind.ABORT, "7", reason="the visitor has left"),
+    "tunnel_stream_open": TunnelFrame(TunnelKind.OPEN, "8", path="/websocket", credit=131072),
+    "tunnel_stream_close": TunnelFrame(TunnelKind.CLOSE, "8", code=1000, reason="bye"),
 }  # fmt: skip
 
 RELAYED = (wire.PassthruReply, wire.TerminalFeed, wire.PrinterEventToast)
