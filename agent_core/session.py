@@ -41,6 +41,9 @@ EXTRAS_LIMIT = 100
 EXTRAS_CHARACTERS = 4 * 1024 * 1024
 """And no more of their text: an answer to a call may be as long as a frame may be."""
 
+FEED_LIMIT = 100
+"""Lines of the printer's terminal that wait for the link; the oldest go, and it is said how many."""
+
 UNWRITTEN_LIMIT = 8
 """Frames handed to the transport and not yet written: beyond it statuses wait, and only the newest survives."""
 
@@ -100,6 +103,8 @@ class Session:
         self._unwritten = 0
         self._in_flight: dict[str, float] = {}
         self._extras: deque[wire.AgentOutgoing | str | bytes] = deque(maxlen=EXTRAS_LIMIT)
+        self._feed: deque[wire.TerminalFeed] = deque()
+        self._feed_lost = 0
         self._events_waiting = True
         self._bad_frames = 0
         self.server: wire.ServerInfo | None = None
@@ -189,8 +194,16 @@ class Session:
                     break
                 continue
             frames += self._encoded(extra)
+        while self._feed and len(frames) < room:
+            frames += self._encoded(self._next_line())
         self._unwritten += len(frames)
         return frames
+
+    def _next_line(self) -> wire.TerminalFeed:
+        lost, self._feed_lost = self._feed_lost, 0
+        if lost:
+            return wire.TerminalFeed(f"({lost} lines left out: the connection is slow)", self._feed[0].ts)
+        return self._feed.popleft()
 
     def _encoded(self, message: wire.AgentOutgoing | str | bytes) -> list[Action]:
         if isinstance(message, (str, bytes)):
@@ -213,10 +226,22 @@ class Session:
         self._events_waiting = True
 
     def offer(self, message: wire.AgentOutgoing | str | bytes) -> None:
-        """An answer to a command or call, or its frame; kept over a short break of the link, bounded."""
+        """An answer to a command or call, or its frame; kept over a short break of the link, bounded. A line of the
+        terminal goes after everything else, or not at all."""
+        if isinstance(message, wire.TerminalFeed):
+            self._offer_line(message)
+            return
         self._extras.append(message)
         while sum(len(frame) for frame in self._extras if isinstance(frame, (str, bytes))) > EXTRAS_CHARACTERS:
             self._extras.popleft()
+
+    def _offer_line(self, line: wire.TerminalFeed) -> None:
+        if not self.open:
+            return  # whoever looked at it is gone
+        self._feed.append(line)
+        if len(self._feed) > FEED_LIMIT:
+            self._feed.popleft()
+            self._feed_lost += 1
 
     def on_open(self, now: float) -> None:
         self._mode = _Mode.OPEN
@@ -289,6 +314,8 @@ class Session:
         self._in_flight.clear()
         self._events_waiting = True
         self._unwritten = 0
+        self._feed.clear()
+        self._feed_lost = 0
         self.viewing = False
         self._wait(now)
 

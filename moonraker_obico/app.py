@@ -113,6 +113,7 @@ class App:
                 clock=clock,
                 http=self._http,
                 passthru={**control_routes(control), **MoonrakerApi(calls, control).routes()},
+                terminal_on=True,  # clients know no switch for it on Klipper (wire-protocol.md §3.6)
             )
         )
         self._translator = Translator(self._agent.remembered_print())
@@ -123,6 +124,7 @@ class App:
             post=self._post,
             on_host_fact=self._host_fact,
             on_update=self._hands.on_update,
+            on_terminal=self._agent.terminal_line,
             http=self._moonraker_http,
             clock=clock,
             version=AGENT_VERSION,

@@ -51,8 +51,8 @@ _SKIPPED = b'"notify_proc_stat_update"'
 
 class Connection:
     """`post` takes the events; `on_host_fact` takes (name, value) of the slow-moving things: `webcams`, `presets`,
-    `update_status`, `printer_info`; `on_update` each new status. All are called on the reading thread and must return
-    at once.
+    `update_status`, `printer_info`; `on_update` each new status; `on_terminal` each answer to G-code. All are called on
+    the reading thread and must return at once.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Connection:
         post: Callable[[HostEvent], None],
         on_host_fact: Callable[[str, Any], None],
         on_update: Callable[[Objects], None] = lambda _objects: None,
+        on_terminal: Callable[[str], None] = lambda _line: None,
         http: Http,
         clock: Clock,
         version: str,
@@ -76,6 +77,7 @@ class Connection:
         self._post = post
         self._on_host_fact = on_host_fact
         self._on_update = on_update
+        self._on_terminal = on_terminal
         self._clock = clock
         self._version = version
         self._jitter = jitter
@@ -344,8 +346,10 @@ class Connection:
         if method == "notify_status_update":
             self._status_changed(first)
         elif method == "notify_gcode_response":
-            if isinstance(first, str) and first.startswith("!!"):
-                events = translator.gcode_line(first, now)
+            if isinstance(first, str):
+                self._on_terminal(first)
+                if first.startswith("!!"):
+                    events = translator.gcode_line(first, now)
         elif method == "notify_history_changed":
             job = read_job(first.get("job")) if isinstance(first, dict) else None
             if job is not None and isinstance(first, dict):

@@ -77,6 +77,8 @@ class RunningAgent(Protocol):
 
     def post(self, event: HostEvent) -> None: ...
 
+    def terminal_line(self, line: str) -> None: ...
+
     def stop(self, seconds: float = STOP_SECONDS) -> list[str]: ...
 
 
@@ -182,6 +184,12 @@ class Service:
         agent = self._agent
         if agent is not None:
             agent.post(event)
+
+    def terminal_line(self, line: str) -> None:
+        """Any line between OctoPrint and the printer, hundreds a second in a print."""
+        agent = self._agent
+        if agent is not None:
+            agent.terminal_line(line)
 
     def event(self, name: str, payload: Mapping[str, Any]) -> None:
         translator = self._translator

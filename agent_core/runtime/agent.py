@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from agent_core.commands import CommandResult, CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
+from agent_core.features.asked_pictures import asked_picture_routes
+from agent_core.features.camera import HttpCamera
 from agent_core.features.event_pictures import EventPictures
 from agent_core.features.files import register_file
+from agent_core.features.no_streaming import no_streaming_routes
 from agent_core.features.printer_events import EventCourier
 from agent_core.features.snapshots import Snapshots
+from agent_core.features.terminal import Terminal
+from agent_core.features.vision import Shrinker
 from agent_core.model import ActivePrint, HostEvent, Job, LinkState
 from agent_core.passthru import Handler, Route
 from agent_core.ports import Clock, Http, PrinterPort
@@ -24,7 +29,7 @@ from agent_core.runtime.crew import Crew
 from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
-from agent_core.wire.messages import Command, CommandName
+from agent_core.wire.messages import Command, CommandName, TerminalFeed
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +54,8 @@ class Parts:
     passthru: Mapping[str, Handler | Route] = field(default_factory=dict)
     """What viewers may call, by `target.func` or `target.*` (passthru.py)."""
     on_command_result: Callable[[CommandResult], None] | None = None
+    terminal_on: bool = False
+    """Whether a viewer gets the printer's terminal without asking for it."""
 
 
 class Agent:
@@ -70,6 +77,8 @@ class Agent:
         self._cameras: dict[str, str | None] = {}
         self._camera_configs = tuple(config.cameras)
         self._tunnel = LateTunnel(config.tunnel, lambda: self._camera_configs, self._link.send_bulk)
+        self._shrinker = Shrinker()  # for the pictures that clients ask for, one at a time
+        self._terminal = Terminal(parts.clock, self._tell_line, on=parts.terminal_on)
         self._core = Core(
             config,
             parts.database,
@@ -83,7 +92,7 @@ class Agent:
             courier=EventCourier(
                 config, parts.http, self._snapshots.submit, self._snapshots.picture, self._event_pictures
             ),
-            passthru=parts.passthru,
+            passthru={**self._routes(), **parts.passthru},
             crew=self._crew,
             tunnel=self._tunnel,
         )
@@ -142,6 +151,10 @@ class Agent:
         self._camera_configs = tuple(cameras)
         return self._snapshots.set_cameras(cameras)
 
+    def terminal_line(self, line: str) -> None:
+        """A line between host and printer, either way; from any thread, at any rate, at once."""
+        self._terminal.line(line)
+
     def stop(self, seconds: float = 3.0) -> list[str]:
         """Ends everything within `seconds`; the names of workers that did not end in time (normally none).
 
@@ -167,6 +180,20 @@ class Agent:
         # The keyword must be lower-case `bearer` for a public server (wire-protocol.md §1).
         return config.websocket_url, {"authorization": f"bearer {token}"}
 
+    def _routes(self) -> dict[str, Route]:
+        """The calls that are the same on every host."""
+        return {
+            **self._terminal.routes(),
+            **asked_picture_routes(lambda: self._camera_configs, self._asked_picture),
+            **no_streaming_routes(),
+        }
+
+    def _tell_line(self, line: TerminalFeed) -> None:
+        self._core.tell(line)
+
+    def _asked_picture(self, camera: CameraConfig) -> bytes:
+        return self._shrinker.fitted(HttpCamera(camera, self._parts.http).fetch())
+
     # --- callbacks ----------------------------------------------------------------------------------------------------
 
     def _on_link_change(self, state: LinkState) -> None:
@@ -175,6 +202,7 @@ class Agent:
 
     def _on_pictures(self, printing: bool, viewing: bool, should_watch: bool) -> None:
         self._snapshots.update(printing=printing, viewing=viewing, should_watch=should_watch)
+        self._terminal.watched(viewing)
 
     def _on_link_event(self, event: LinkEvent) -> bool:
         return self._core.on_link_event(event)

@@ -41,6 +41,9 @@ class _Feed(PrinterCallback):
     def on_printer_send_current_data(self, data: Mapping[str, Any]) -> None:
         self._plugin.on_current_data(data)
 
+    def on_printer_add_log(self, data: str) -> None:
+        self._plugin.on_terminal_line(data)
+
 
 class Life(
     Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin, octoprint.plugin.EventHandlerPlugin
@@ -155,6 +158,11 @@ class Life(
         elif event == "SettingsUpdated":
             service.reconfigure()
             service.tell_facts()
+
+    def on_terminal_line(self, line: str) -> None:
+        service = self._service
+        if service is not None:
+            service.terminal_line(line)
 
     def on_current_data(self, data: Mapping[str, Any]) -> None:
         service, host, port = self._service, self._host, self._port

@@ -291,6 +291,21 @@ def test_calls_run_beside_the_core_a_bug_costs_one_call_and_a_stop_answers_the_r
     assert not [thread for thread in threading.enumerate() if thread.name == "obico-call"]
 
 
+def test_a_viewer_who_switches_it_on_sees_the_terminal(server: SocketServer, rig: Rig) -> None:
+    peer = server.peer()
+    rig.agent.terminal_line("Send: nobody looks")
+    peer.send({"remote_status": {"viewing": True}})
+    toggle = {"target": "gcode_hooks", "func": "toggle_terminal_feed", "args": ["on"], "ref": "1"}
+    peer.send({"passthru": toggle})
+    assert peer.next(lambda frame: "passthru" in frame)["passthru"] == {"ref": "1", "ret": True}
+    rig.agent.terminal_line("Recv: ok T:20.0")
+    assert peer.next(lambda frame: "passthru" in frame)["passthru"]["terminal_feed"]["msg"] == "Recv: ok T:20.0"
+    peer.send({"passthru": {"target": "webcam_streamer", "func": "start", "ref": "2"}})
+    assert "does not stream" in peer.next(lambda frame: "passthru" in frame)["passthru"]["error"]
+    peer.send({"passthru": {"target": "jpeg_poster", "func": "web_snapshot_request", "args": ["x"], "ref": "3"}})
+    assert peer.next(lambda frame: "passthru" in frame)["passthru"] == {"ref": "3", "error": "there is no camera"}
+
+
 def test_rubbish_from_the_server_harms_nothing(server: SocketServer, rig: Rig) -> None:
     peer = server.peer()
     for rubbish in ("nonsense", b"\xff\xfe", '{"commands": 7, "ack": [], "remote_status": null}', "[]", "{}"):

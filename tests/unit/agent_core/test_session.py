@@ -250,6 +250,24 @@ def test_long_answers_that_wait_for_the_link_are_bounded_by_their_length() -> No
     assert session.all_written
 
 
+def test_lines_of_the_terminal_go_last_are_bounded_and_end_with_the_connection() -> None:
+    session, _ = new_session()
+    session.offer(wire.TerminalFeed("to nobody", 1.0))
+    opened(session)
+    for number in range(module.FEED_LIMIT + 3):
+        session.offer(wire.TerminalFeed(str(number), 1.0))
+    session.offer(wire.PassthruReply("7"))
+    first = [json.loads(frame)["passthru"] for frame in frames(session.poll(0.0))]
+    assert [frame.get("ref") or frame["terminal_feed"]["msg"] for frame in first[:4]] == [
+        "7", "(3 lines left out: the connection is slow)", "3", "4",
+    ]  # fmt: skip
+    assert len(first) == module.UNWRITTEN_LIMIT
+    session.on_closed(None, 1.0)
+    session.poll(40.0)
+    session.on_open(40.0)
+    assert [frame for frame in frames(session.poll(40.0)) if "terminal_feed" in frame] == []
+
+
 def test_an_answer_that_is_too_large_is_answered_all_the_same() -> None:
     session, _ = new_session()
     opened(session)

@@ -36,6 +36,7 @@ class FakeAgent:
         self.config = config
         self.tell = tell
         self.posted: list[HostEvent] = []
+        self.lines: list[str] = []
         self.started = self.stopped = False
         self.link = LinkState(connected=False, since=5.0, reason="starting")
         self.cameras: Mapping[str, str | None] = {"Shelf": "no picture"}
@@ -49,6 +50,9 @@ class FakeAgent:
 
     def post(self, event: HostEvent) -> None:
         self.posted.append(event)
+
+    def terminal_line(self, line: str) -> None:
+        self.lines.append(line)
 
     def stop(self, seconds: float = 3.0) -> list[str]:
         self.stopped = True
