@@ -11,10 +11,12 @@ from typing import Any
 from agent_core.config import AgentConfig, CameraConfig, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
+from agent_core.features.discovery import HostFacts, Progress
 from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
 from agent_core.features.scrub import Scrubber, secrets_in
+from agent_core.features.search import Search, SearchParts, host_facts
 from agent_core.model import HostSettings, Job, LinkState, Temperature
 from agent_core.passthru import Route
 from agent_core.ports import PrinterPort
@@ -22,6 +24,7 @@ from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.http import HttpClient
 from octoprint_obico import report, settings
+from octoprint_obico.discovery import Keep
 from octoprint_obico.printer import TAGS
 from octoprint_obico.sent import SentGcode
 from octoprint_obico.service import Linked
@@ -93,6 +96,11 @@ class PrinterBridge:
 
     def cancel(self) -> None:
         self._printer.cancel_print(tags=set(TAGS))
+
+    def profile(self) -> tuple[str, str]:
+        """Name and model of the printer profile."""
+        profile = self._profile()
+        return str(profile.get("name") or ""), str(profile.get("model") or "")
 
     def _profile(self) -> Mapping[str, Any]:
         return self._octoprint.profiles.get_current_or_default() or {}
@@ -223,14 +231,34 @@ class CoreTools:
         """What viewers may call."""
         self.tunnel: TunnelTarget | None = None
         self.layers = LayerIndexes(Path(data_dir) / "layers")
-        self._http = HttpClient(f"{settings.AGENT_NAME}/{version}")
+        self._called = f"{settings.AGENT_NAME}/{version}"
+        self._http = HttpClient(self._called)
 
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
         config = replace(config, tunnel=self.tunnel)
         self._scrubber.learn(*secrets_in(config))
-        return Agent(Parts(config, self.port, self.database, self.clock, self._http, on_link_change, self.routes))
+        http = HttpClient(self._called)  # its own: an agent closes its client for good when it stops
+        return Agent(Parts(config, self.port, self.database, self.clock, http, on_link_change, self.routes))
+
+    def search(
+        self,
+        profile: tuple[str, str],
+        port: int | None,
+        server: str,
+        keep: Keep,
+        tell: Callable[[Progress], None],
+        seconds: float,
+    ) -> Search:
+        """`profile`: name and model of OctoPrint's printer profile; `port`: where browsers reach OctoPrint."""
+        facts = HostFacts("Obico for OctoPrint", self.version, printerprofile=profile[0], machine_type=profile[1])
+        parts = SearchParts(
+            server, host_facts(facts), self._http, self.clock, keep=lambda linked: keep(server, linked), on_change=tell
+        )
+        search = Search(parts, seconds)
+        search.port = port
+        return search
 
     def verify_code(self, server: str, code: str) -> Linked:
         found = verify_code(self._http, server, code)

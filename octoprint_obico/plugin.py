@@ -9,11 +9,12 @@ from octoprint_obico.wings.api import Api
 from octoprint_obico.wings.gcode import GcodeHooks
 from octoprint_obico.wings.keeping import Keeping
 from octoprint_obico.wings.life import Life
+from octoprint_obico.wings.nearby import Nearby
 from octoprint_obico.wings.pages import Pages
 from octoprint_obico.wings.web import Web
 
 
-class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web):
+class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby):
     """OctoPrint injects `_printer`, `_settings` and the like before any of these is called."""
 
     def __init__(self) -> None:
@@ -22,8 +23,9 @@ class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web):
         self._tools = None
         self._host = None
         self._port = None
+        self._finder = None
         super().__init__()
 
     def hooks(self) -> dict[str, Any]:
         """For OctoPrint, by name."""
-        return {**self.gcode_hooks()}
+        return {**self.gcode_hooks(), **self.nearby_hooks()}

@@ -23,6 +23,7 @@ from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkStat
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker, call_later
 from octoprint_obico import settings
+from octoprint_obico.discovery import Finder
 from octoprint_obico.report import Reading
 from octoprint_obico.translate import RESTARTED, Translator
 
@@ -123,8 +124,9 @@ class Tools(Protocol):
 class Service:
     """Thread-safe. `start` and `stop` as often as OctoPrint wants; after `stop` no thread of ours is left."""
 
-    def __init__(self, host: Host, tools: Tools) -> None:
+    def __init__(self, host: Host, tools: Tools, finder: Finder | None = None) -> None:
         self._host = host
+        self._finder = finder
         self._tools = tools
         # Guards what follows; held for a few lines without I/O.
         self._lock = threading.Lock()
@@ -155,6 +157,8 @@ class Service:
         """Ends everything of ours within about `seconds`; safe to call twice."""
         with self._lock:
             self._running = False
+            if self._finder is not None:
+                self._finder.stop()
             errand, self._errand = self._errand, None
             agent = self._take_agent()
         if errand is not None:
@@ -162,7 +166,8 @@ class Service:
         if agent is not None:
             agent.stop(seconds)
         self._tools.abort()
-        if errand is not None and not errand.join(seconds):
+        searching = self._finder is not None and not self._finder.join(seconds)
+        if (errand is not None and not errand.join(seconds)) or searching:
             _log.warning("the Obico settings are still waiting for the network; their thread ends with the answer")
 
     def _take_agent(self) -> RunningAgent | None:
@@ -227,6 +232,24 @@ class Service:
 
         self._start_errand("linking", work)
 
+    def found(self, server: str, token: str, printer_name: str) -> None:
+        """The search has led to a link; on its thread. Raises OSError."""
+        self._host.save({"endpoint_prefix": server, settings.TOKEN_KEY: token})
+        self._said = (True, f"Linked to {server}" + (f" as “{printer_name}”." if printer_name else "."))
+        self.reconfigure()
+
+    def search(self, server: object) -> None:
+        """Makes the printer known to that server, so that its page can link it; for some minutes."""
+        address = server_url(str(server or ""))
+        token = settings.preferences({**self._host.values(), "endpoint_prefix": address}).token
+        if self._finder is not None:
+            self._said = None
+            self._finder.start(address, token)
+
+    def stop_search(self) -> None:
+        if self._finder is not None:
+            self._finder.stop()
+
     def unlink(self) -> None:
         def work() -> str:
             self._host.save({settings.TOKEN_KEY: ""})
@@ -277,6 +300,7 @@ class Service:
             "printer_name": link.printer_name if link else None,
             "server_name": link.server_name if link else None,
             "queued_events": link.queued_events if link else 0,
+            "search": self._finder.status() if self._finder is not None else None,
             "busy": busy if busy != "starting" else None,
             "said": None if said is None else {"ok": said[0], "text": said[1]},
             "cameras": [_camera(camera, known.get(camera.info.name)) for camera in cameras],
@@ -340,6 +364,8 @@ class Service:
         if trouble is not None and trouble != self._trouble:
             _log.error("Obico is not running: %s", trouble)
         self._trouble = trouble
+        if self._finder is not None:
+            self._finder.follow(chosen)
         config = None
         if chosen is not None and chosen.token is not None:
             config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)

@@ -25,6 +25,8 @@ DEFAULTS: Mapping[str, Any] = {
     # Ours: names of the cameras whose certificate is not checked, and of the one that failure detection looks at.
     "insecure_cameras": [],
     "primary_camera": "",
+    # Ours: whether a printer that is not linked makes itself known to the server that was chosen.
+    "discovery": True,
 }
 
 TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value
@@ -89,6 +91,7 @@ class Preferences:
     token: Secret | None
     insecure_cameras: frozenset[str]
     primary_camera: str
+    discovery: bool = True
 
 
 def preferences(values: Mapping[str, Any]) -> Preferences:
@@ -108,6 +111,7 @@ def preferences(values: Mapping[str, Any]) -> Preferences:
         token=Secret(token) if token else None,
         insecure_cameras=frozenset(_names(values.get("insecure_cameras"))),
         primary_camera=str(values.get("primary_camera") or ""),
+        discovery=values.get("discovery") is not False,
     )
 
 

@@ -93,6 +93,10 @@ class Search:
         self.handshake.close()
         self.worker.stop()
 
+    def join(self, seconds: float) -> bool:
+        """After `stop`: whether the thread has ended within so long."""
+        return self.worker.join(seconds)
+
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def _tick(self) -> float | None:

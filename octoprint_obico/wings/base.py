@@ -9,6 +9,7 @@ import flask
 from octoprint.access.permissions import Permissions
 
 from octoprint_obico.bridge import CoreTools, HostBridge
+from octoprint_obico.discovery import Finder
 from octoprint_obico.printer import OctoPrintPort
 from octoprint_obico.sent import SentGcode
 from octoprint_obico.service import Service
@@ -37,6 +38,7 @@ class Wing:
     _tools: CoreTools | None
     _host: HostBridge | None
     _port: OctoPrintPort | None
+    _finder: Finder | None
 
 
 def refused(permission: Any = None, words: str = "Only an administrator of this OctoPrint may do that.") -> Any:

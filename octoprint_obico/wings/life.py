@@ -16,6 +16,7 @@ from agent_core.config import TunnelTarget
 from agent_core.features.control import control_routes
 from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge, web_interface
 from octoprint_obico.control import OctoPrintControl
+from octoprint_obico.discovery import Finder
 from octoprint_obico.logs import ScrubbedLogs
 from octoprint_obico.printer import OctoPrintPort
 from octoprint_obico.service import Service
@@ -45,9 +46,7 @@ class _Feed(PrinterCallback):
         self._plugin.on_terminal_line(data)
 
 
-class Life(
-    Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin, octoprint.plugin.EventHandlerPlugin
-):
+class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin, octoprint.plugin.EventHandlerPlugin):
     """Builds the service when OctoPrint is up, and ends it with OctoPrint or with the plugin."""
 
     def __init__(self) -> None:
@@ -100,7 +99,14 @@ class Life(
         self._logs.begin()
         printer = PrinterBridge(octoprint_parts)
         self._host = HostBridge(octoprint_parts, printer, self._sent)
-        service = Service(self._host, self._tools)
+        tools, port = self._tools, self._public_port()
+        self._finder = Finder(
+            lambda server, keep, tell, seconds: tools.search(printer.profile(), port, server, keep, tell, seconds),
+            lambda server, linked: service.found(server, linked.token.reveal(), linked.printer_name),
+            tools.clock,
+            self._host.changed,
+        )
+        service = Service(self._host, tools, self._finder)
         if self._port is None:
             # Made once in OctoPrint's life: a pause of ours outlives the agent that asked for it.
             self._port = OctoPrintPort(
@@ -123,6 +129,7 @@ class Life(
 
     def _end(self) -> None:
         service, self._service = self._service, None
+        self._finder = None
         tools, self._tools = self._tools, None
         if service is None or tools is None:
             return

@@ -19,4 +19,4 @@ class Pages(Wing, octoprint.plugin.TemplatePlugin, octoprint.plugin.AssetPlugin)
         return True
 
     def get_assets(self) -> dict[str, list[str]]:
-        return {"js": ["js/obico.js"], "css": ["css/obico.css"]}
+        return {"js": ["js/obico.js", "js/obico_link.js"], "css": ["css/obico.css"]}
