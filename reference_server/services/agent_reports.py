@@ -5,20 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from reference_server.services import event_text
-from reference_server.services.clock import Now
+from reference_server.services.clock import Now, from_unix
 from reference_server.services.errors import Invalid, NotFound
 from reference_server.services.followers import Follower, PrintChange
-from reference_server.services.model import EventClass, EventKind, GCodeFile, PrinterEvent, PrinterRecord
-from reference_server.services.ports import EventImages, Store
+from reference_server.services.model import (
+    EventClass,
+    EventKind,
+    GCodeFile,
+    Print,
+    Printer,
+    PrinterEvent,
+    PrinterRecord,
+)
+from reference_server.services.ports import EventImages, Store, Transaction
 from reference_server.services.text import clean
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedEvent:
     """A printer event as an agent's form says it; empty text = not given. `image_path`: a stored snapshot.
-    `notify`: whether people are to be told."""
+    `notify`: whether people are to be told. `at`, Unix seconds, and `print_ts` tell when it was and in which print,
+    for an event that comes late (docs/protocol-extensions.md); what is no number there counts as not given."""
 
     event_type: str
     event_class: str
@@ -27,6 +37,8 @@ class ReportedEvent:
     info_url: str
     image_path: str | None = None
     notify: bool = True
+    at: str = ""
+    print_ts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class AgentReports:
             printer = tx.printers.get(record.printer.id)
             if printer is None:
                 raise NotFound
-            current = tx.printers.record(printer).current_print
+            current = self._print_of(tx, printer, report)
             if draft.image_path is None and self._images is not None:
                 draft = replace(draft, image_path=self._images.latest(printer, draft.created_at))
             event = tx.events.add(replace(draft, print_id=current.id if current else None))
@@ -74,6 +86,17 @@ class AgentReports:
         """The first answer to that Idempotency-Key, if there was one."""
         with self._store.read() as tx:
             return tx.events.answer(printer_id, key)
+
+    @staticmethod
+    def _print_of(tx: Transaction, printer: Printer, report: ReportedEvent) -> Print | None:
+        ts = report.print_ts
+        named = tx.prints.by_ext_id(printer.id, int(ts)) if ts.isascii() and ts.isdigit() and len(ts) < 13 else None
+        return named or tx.printers.record(printer).current_print
+
+    def _when(self, report: ReportedEvent) -> datetime:
+        """Never in the future."""
+        said = from_unix(float(report.at)) if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", report.at) else None
+        return min(said or self._now(), self._now())
 
     def _draft(self, record: PrinterRecord, report: ReportedEvent) -> PrinterEvent:
         errors: dict[str, list[str]] = {}
@@ -94,7 +117,7 @@ class AgentReports:
             event_class=given_class or default_class,
             event_title=clean(report.event_title, 500) or title,
             event_text=text or event_text.text(record.printer, record.current_print),
-            created_at=self._now(), image_path=report.image_path,
+            created_at=self._when(report), image_path=report.image_path,
             info_url=clean(report.info_url, 2000) or None,
         )  # fmt: skip
 

@@ -310,6 +310,14 @@ def test_printer_events_are_written_once_per_key(app: FastAPI) -> None:
             found = (await person.http.get("/api/v1/printer_events/?filter_by_types[]=FILAMENT_CHANGE")).json()
             assert [(event["event_title"], event["print"] is None) for event in found] == [("M600", False)]
             assert (await person.http.get(found[0]["image_url"])).status_code == 200
+            late = {**form, "event_title": "late", "at": "1700000000.5", "current_print_ts": "1"}
+            for key, fields in (("k2", late), ("k3", {**late, "at": "99999999999", "current_print_ts": "no number"})):
+                headers["Idempotency-Key"] = key
+                answer = await person.http.post("/api/v1/octo/printer_events/", data=fields, headers=headers)
+                assert answer.status_code == 200
+            found = (await person.http.get("/api/v1/printer_events/?filter_by_types[]=FILAMENT_CHANGE")).json()
+            assert [event["created_at"][:13] for event in found if event["event_title"] == "late"][1] == "2023-11-14T22"
+            assert all(event["created_at"] < "2200" for event in found)
             (error,) = (await person.http.get("/api/v1/printer_events/?filter_by_classes[]=ERROR")).json()
             assert (error["event_title"], error["image_url"]) == ("Printer Error", None)
             everything = (await person.http.get("/api/v1/printer_events/?limit=2")).json()

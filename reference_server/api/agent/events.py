@@ -36,6 +36,7 @@ async def report_event(request: Request, context: Services, record: Agent) -> Re
     report = ReportedEvent(
         form.text("event_type"), form.text("event_class"), form.text("event_title"), form.text("event_text"),
         form.text("info_url"), image_path=path, notify=form.flag("notify", False),
+        at=form.text("at"), print_ts=form.text("current_print_ts"),
     )  # fmt: skip
     if path is not None:
         # Before the event: one that is there has its picture. A repeat's picture is taken away again.

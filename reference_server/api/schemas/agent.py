@@ -62,6 +62,8 @@ class EventForm(Said):
     event_text: str = ""
     info_url: Annotated[str, Field(pattern=r"^($|https?://)")] = ""
     notify: str = ""
+    at: str = ""
+    current_print_ts: str = ""
     snapshot: Picture = b""
 
 

@@ -158,6 +158,9 @@ class Findings:
     def _no_pictures(self, tx: Transaction, printer: Printer, job: Print | None, since: datetime) -> Notice | None:
         if job is None or job.ended:
             return None
+        told = tx.notices.latest(printer.id, (NoticeKind.CAMERA_TROUBLE,), 1)
+        if told and told[0].print_id == job.id and told[0].created_at >= since:
+            return None  # the agent has told it, and why
         silent = _duration((self._now() - since).total_seconds())
         return self._add(
             tx, printer, job, NoticeKind.CAMERA_TROUBLE, "Camera Has Stopped",
