@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from agent_core.config import AgentConfig, CameraConfig, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
+from agent_core.features.event_texts import Sign
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
 from agent_core.gcode.index import GCodeIndex
@@ -206,6 +207,18 @@ class Service:
         translator = self._translator
         if translator is not None:
             translator.reading(reading())
+
+    def small_talk(self, sign: Sign, text: str) -> None:
+        """A line from or to the printer may concern a person (agent_core.features.event_texts); `text` is for him."""
+        translator = self._translator
+        if translator is not None:
+            translator.small_talk(sign, text)
+
+    def parked(self) -> None:
+        """OctoLapse has sent a line."""
+        translator = self._translator
+        if translator is not None:
+            translator.parked()
 
     def tell_facts(self) -> None:
         """The slow-moving facts may have changed."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from agent_core.features.event_texts import Sign, error, told
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
-    AlertRaised,
     HostEvent,
     Job,
     NothingPrints,
@@ -30,6 +30,7 @@ from agent_core.model import (
     PrintPaused,
     PrintResumed,
 )
+from octoprint_obico.parking import Parking
 from octoprint_obico.report import Reading, filament_used, number, placed, report, text
 
 REPORT_SECONDS = 1.0
@@ -37,9 +38,6 @@ REPORT_SECONDS = 1.0
 
 IDLE_SECONDS = 10.0
 """A printer idle for so long prints nothing, whatever events were missed: its last ones are queued no longer."""
-
-FILAMENT_ALERT_SECONDS = 600.0
-"""Least time between two alerts for a filament change (payload-mapping.md §9)."""
 
 EXPLAIN_SECONDS = 3.0
 """How long the end of a failed print waits for the Error event that tells why: OctoPrint fires PrintFailed,
@@ -98,7 +96,7 @@ class Translator:
         self._idle_since: float | None = None
         self._unknown_since: float | None = None
         self._said_idle = False
-        self._alerted_filament = -math.inf
+        self._parking = Parking()
 
     @property
     def current(self) -> tuple[int, str] | None:
@@ -129,6 +127,7 @@ class Translator:
         seen = self._placed(report(reading))
         now = self._now()
         with self._lock:
+            seen = self._unparked(seen, now)
             if seen.phase.active:
                 self._last_active = seen
             if seen.error is not None:
@@ -151,6 +150,19 @@ class Translator:
                     self._explain(None)
                 handler(self, payload, self._now())
 
+    def small_talk(self, sign: Sign, text: str) -> None:
+        """The printer said something, or was sent something, that a person should know of in a print."""
+        with self._lock:
+            now, phase = self._now(), self._sent.phase if self._sent is not None else None
+            # In a pause that is known, or in a cancel, it is no news that the printer waits.
+            known = phase in _WAITING and sign in {Sign.CHANGE, Sign.PAUSED_ITSELF}
+            if self._print is not None and not known:
+                self._post(told(sign, text, now))
+
+    def parked(self) -> None:
+        """OctoLapse moves the head: what looks like a pause now may be none."""
+        self._parking.line(self._now())
+
     def _placed(self, seen: PrinterReport) -> PrinterReport:
         """With what the file itself says of the place that is being printed."""
         if not seen.phase.active or seen.progress.filepos is None:
@@ -159,6 +171,15 @@ class Translator:
         return seen if index is None else placed(seen, index, seen.progress.filepos)
 
     # --- each with the lock held ---
+
+    def _unparked(self, seen: PrinterReport, now: float) -> PrinterReport:
+        """Without the pause that OctoLapse makes; a real one that was held back is told."""
+        if seen.phase not in _WAITING:
+            return seen
+        began = self._parking.overdue(now)
+        if began is not None and self._print is not None:
+            self._post(PrintPaused(began))
+        return replace(seen, phase=Phase.PRINTING, text=None) if self._parking.hides(now) else seen
 
     def _new_ts(self, at: float) -> int:
         """Whole seconds, and never the last print's: two prints may begin within one second."""
@@ -212,10 +233,12 @@ class Translator:
         self._post(PrintBegan(self._last_ts, name, now))
 
     def _paused(self, _: Mapping[str, Any], now: float) -> None:
-        self._post(PrintPaused(now))
+        if not self._parking.holds_pause(now):
+            self._post(PrintPaused(now))
 
     def _resumed(self, _: Mapping[str, Any], now: float) -> None:
-        self._post(PrintResumed(now))
+        if not self._parking.was_held():
+            self._post(PrintResumed(now))
 
     def _cancelling(self, payload: Mapping[str, Any], now: float) -> None:
         self._error = text(payload.get("firmwareError")) or self._error
@@ -261,13 +284,13 @@ class Translator:
         if self._print is None:
             return
         self._print, self._unseen_end, self._unexplained = None, False, None
+        self._parking.was_held()
         self._post(PrintEnded(outcome, now, reason, _last_figures(self._last_active, outcome, payload)))
 
     def _errored(self, payload: Mapping[str, Any], now: float) -> None:
         self._error = text(payload.get("error")) or "OctoPrint reports an error without saying which"
+        self._post(error(self._error, now, "Printer Error"))  # first: it belongs to the print that it ends
         self._explain(self._error)
-        title = f"{self._print.filename}: printer error" if self._print is not None else "Printer error"
-        self._post(AlertRaised(title, self._error, now, "PRINTER_ERROR", "ERROR"))
 
     def _disconnected(self, _: Mapping[str, Any], now: float) -> None:
         known = self._print
@@ -281,11 +304,8 @@ class Translator:
             self._fail(_Unexplained(now, {}, "OctoPrint was disconnected from the printer"), self._error)
 
     def _filament_change(self, _: Mapping[str, Any], now: float) -> None:
-        if self._print is None or 0 <= now - self._alerted_filament < FILAMENT_ALERT_SECONDS:
-            return
-        self._alerted_filament = now
-        text = "The printer asks for a filament change."
-        self._post(AlertRaised(f"{self._print.filename}: filament change", text, now, "FILAMENT_CHANGE", "WARNING"))
+        if self._print is not None:
+            self._post(told(Sign.CHANGE, "The print asks for a filament change.", now))
 
 
 def _explanation(payload: Mapping[str, Any]) -> str | None:
@@ -306,6 +326,9 @@ _HANDLERS: Mapping[str, Callable[[Translator, Mapping[str, Any], float], None]] 
     "Disconnected": Translator._disconnected,
     "FilamentChange": Translator._filament_change,
 }
+
+
+_WAITING = frozenset({Phase.PAUSING, Phase.PAUSED, Phase.RESUMING, Phase.CANCELLING})
 
 
 def _on_card(origin: str | None) -> bool:

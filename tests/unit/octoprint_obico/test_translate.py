@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from agent_core.features.event_gate import EventGate
+from agent_core.features.event_texts import Sign
 from agent_core.gcode.index import GCodeIndex, index
 from agent_core.model import (
     ActivePrint,
@@ -25,6 +27,7 @@ from agent_core.model import (
     PrintResumed,
     Temperature,
 )
+from octoprint_obico.parking import is_parking
 from octoprint_obico.report import FileFacts, Overrides, Reading, file_facts, phase_of, report
 from octoprint_obico.translate import EXPLAIN_SECONDS, RESTARTED, Translator
 
@@ -211,7 +214,7 @@ def test_a_lost_connection_ends_a_streamed_print_with_the_printers_own_words(sta
     (ended,) = desk.of(PrintEnded)
     assert (ended.outcome, ended.reason) == (PrintOutcome.FAILED, "MINTEMP triggered")
     (alert,) = desk.of(AlertRaised)
-    assert (alert.kind, alert.text, alert.title) == ("PRINTER_ERROR", "MINTEMP triggered", "a: printer error")
+    assert (alert.kind, alert.text, alert.title) == ("PRINTER_ERROR", "MINTEMP triggered", "Heater Trouble")
 
 
 FAILED = ("PrintFailed", {"reason": "error", "error": "unknown"})
@@ -345,14 +348,63 @@ def test_reports_are_at_most_one_a_second_and_only_of_changes_but_a_phase_is_tol
     assert desk.of(PrinterReported)[-1].urgent is True
 
 
-def test_a_filament_change_is_told_once_in_ten_minutes() -> None:
+def test_a_filament_change_is_told_in_a_print_only_and_at_most_every_ten_minutes() -> None:
     desk = Desk()
     desk.event("FilamentChange")
+    desk.translator.small_talk(Sign.RUN_OUT, "The printer says: filament runout")
+    assert desk.of(AlertRaised) == []
     desk.event("PrintStarted", name="a", origin="local")
+    desk.event("FilamentChange")
+    desk.translator.small_talk(Sign.CHANGE, "M600 was sent to the printer.")
+    desk.translator.reading(reading("PAUSED"))
+    desk.translator.small_talk(Sign.PAUSED_ITSELF, "The printer says: //action:paused")  # of our own pause
+    desk.translator.small_talk(Sign.IDLE, "The printer says: Heating disabled by safety timer.")
+    told = desk.of(AlertRaised)
+    assert [alert.kind for alert in told] == ["FILAMENT_CHANGE", "FILAMENT_CHANGE", "PRINTER_ERROR"]
+    gate = EventGate()
+    assert [gate.lets(alert, 1, desk.now) for alert in told] == [True, False, True]
+    assert gate.lets(told[1], 1, desk.now + 600)
+
+
+def test_octolapse_s_stops_are_no_pauses() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.translator.reading(reading())
     for _ in range(3):
-        desk.event("FilamentChange")
-        desk.now += 301
-    assert [alert.kind for alert in desk.of(AlertRaised)] == ["FILAMENT_CHANGE", "FILAMENT_CHANGE"]
+        desk.translator.parked()
+        desk.event("PrintPaused")
+        desk.translator.reading(reading("PAUSED"))
+        desk.now += 2.0
+        desk.translator.reading(reading("RESUMING"))
+        desk.event("PrintResumed")
+        desk.translator.reading(reading())
+        desk.now += 10.0
+    assert desk.of(PrintPaused) == desk.of(PrintResumed) == []
+    assert {event.report.phase for event in desk.of(PrinterReported)} == {Phase.PRINTING}
+
+
+def test_a_pause_that_outlasts_octolapse_is_one() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="a", origin="local")
+    desk.translator.parked()
+    desk.now += 1.0
+    began = desk.now
+    desk.event("PrintPaused")
+    desk.translator.reading(reading("PAUSED"))
+    desk.now += 3.0
+    desk.translator.reading(reading("PAUSED"))
+    desk.translator.reading(reading("PAUSED"))
+    assert desk.of(PrintPaused) == [PrintPaused(began)]
+    assert desk.of(PrinterReported)[-1].report.phase is Phase.PAUSED
+    desk.event("PrintResumed")
+    assert len(desk.of(PrintResumed)) == 1
+
+
+def test_whose_lines_are_parking() -> None:
+    assert is_parking({"plugin:octolapse", "snapshot_gcode"})
+    assert not is_parking({"source:file", "filepos:1", "x:octolapse"})
+    assert not is_parking({"trigger:printer.commands"})
+    assert not is_parking(None)
 
 
 def test_events_that_say_nothing_of_a_print_are_ignored() -> None:
