@@ -4,6 +4,7 @@
 #   make demo CHECK=1  the same without a person; prints a table and fails on any miss
 #   make demo FAIL=1   a print fails after a while: the server sees it, alerts, pauses and says why (CHECK=1 goes too)
 #   make test          linters, types and all tests
+#   make try-install   install.sh on a clean Debian with real systemd, for one and for three printers (as root; 3 min)
 #   make bench         speed and memory, one JSON line a figure
 #   make bench-server  the server under load: 10,000 agents, and how many statuses a second it takes (5 min)
 
@@ -15,7 +16,7 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 # Tests of real programs mostly wait for them: one more at a time than there are cores keeps the cores busy.
 WAITING := -n $(shell expr $$(nproc) + 1)
 
-.PHONY: help demo test lint unit contract e2e browser bench bench-server coverage envs packages clean
+.PHONY: help demo test try-install lint unit contract e2e browser bench bench-server coverage envs packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,6 +56,9 @@ browser: packages envs
 # A skipped test counts as failed here: the set-up above has made all that they need.
 test: export COMPLETE = 1
 test: lint unit contract e2e browser
+
+try-install:
+	@PYTHON="$(PYTHON)" sh scripts/try-install.sh
 
 coverage: packages envs
 	$(PYTEST) tests/unit/agent_core tests/contract --cov=agent_core --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95

@@ -18,6 +18,11 @@ class Notifier:
         self.watchdog_seconds = int(period) / 1e6 if period.isdigit() and ours and self._address else None
         """How often a sign of life is due; None: nobody watches."""
 
+    @property
+    def listened_to(self) -> bool:
+        """Whether systemd started us."""
+        return bool(self._address)
+
     def ready(self) -> None:
         self._send("READY=1")
 

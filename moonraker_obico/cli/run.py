@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 TURN_SECONDS = 2.0
 """How often the main thread looks whether the printer was linked meanwhile."""
 STOP_SECONDS = 2.3
+WAIT_SECONDS = 5.0
+"""How often a service that waits for another copy looks whether it is gone."""
 
 
 def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int:
@@ -47,8 +50,9 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
     logs.set_up(None if to_stderr else config.log_path, level, scrubber)
     for warning in config.warnings:
         _log.warning("%s", warning)
+    notifier = Notifier()
     try:
-        handle = lock.take(config.lock_path)
+        handle = _take(config.lock_path, notifier)
     except lock.Running as running:
         said = f"{running}: stop that one first, or give this one a configuration file of its own"
         _log.error("%s", said)
@@ -61,7 +65,7 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
             "set [agent] data_dir to a folder that this user may write"
         ) from None
     try:
-        return Supervisor(config, Notifier(), scrubber).run()
+        return Supervisor(config, notifier, scrubber).run()
     except OSError as error:
         said = f"the agent cannot work in {config.data_dir}: {error}; check the folder's owner and free space"
         _log.error("%s", said)
@@ -70,6 +74,34 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
         with contextlib.suppress(OSError):
             config.status_path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _take(path: Path, notifier: Notifier) -> int:
+    """The lock. As a service it waits for a copy that somebody started by hand: when that one ends, the printer is
+    still watched, and nobody's journal was filled by a restart every ten seconds. Raises lock.Running, OSError.
+    """
+    waits = False
+    while (handle := _tried(path, notifier, waits=waits)) is None:
+        waits = True
+        # SIGTERM ends this wait as it ends any program.
+        threading.Event().wait(WAIT_SECONDS)
+    if waits:
+        _log.info("the other copy has ended; this one goes on")
+    return handle
+
+
+def _tried(path: Path, notifier: Notifier, *, waits: bool) -> int | None:
+    try:
+        return lock.take(path)
+    except lock.Running as running:
+        if not notifier.listened_to:
+            raise
+        if not waits:
+            _log.warning("%s; this one waits until it ends", running)
+            notifier.ready()
+        notifier.status(f"waits: {running}")
+        notifier.alive()
+        return None
 
 
 class Supervisor:

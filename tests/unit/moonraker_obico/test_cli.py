@@ -21,7 +21,9 @@ import pytest
 from moonraker_obico.__main__ import main, parser
 from moonraker_obico.cli import exit_codes, lock, status_socket
 from moonraker_obico.cli.notify import Notifier
+from moonraker_obico.cli.run import _tried
 from moonraker_obico.cli.status import lines
+from moonraker_obico.config import load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -284,3 +286,24 @@ def test_run_without_a_link_waits_for_one(cfg: Path, server: str) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_second_service_waits_for_the_first(cfg: Path, tmp_path: Path) -> None:
+    """Started by systemd while somebody runs it by hand: it says so once, and goes on when that one has ended."""
+    cfg.write_text("[server]\nurl: http://127.0.0.1:9\n")
+    held = lock.take(load(cfg, {}).lock_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        manager.settimeout(20.0)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
+        path = load(cfg, {}).lock_path
+        assert _tried(path, notifier, waits=False) is None
+        assert manager.recv(100) == b"READY=1"
+        assert manager.recv(200).startswith(b"STATUS=waits: another copy of the agent runs")
+        assert manager.recv(100) == b"WATCHDOG=1"
+        assert _tried(path, notifier, waits=True) is None
+        assert manager.recv(100) == b"WATCHDOG=1"
+        os.close(held)
+        handle = _tried(path, notifier, waits=True)
+        assert handle is not None
+        os.close(handle)

@@ -1,0 +1,88 @@
+#!/bin/sh
+# Of scripts/try-install.sh, run as root inside of the machine that it boots. Ends with the line ALL WELL, or without.
+set -eu
+exec >>/try/out/log 2>&1
+say() { echo "   $*"; }
+fail() { echo "FAILED: $*"; journalctl --no-pager -q -n 40 -u 'moonraker-obico*' 2>/dev/null || true; exit 1; }
+
+echo "127.0.0.1 localhost $(hostname)" >>/etc/hosts # sudo asks for it
+useradd --create-home --shell /bin/sh pi
+echo "pi ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/pi
+as_pi() { su - pi -c "$1"; }
+names=printer
+[ "${PRINTERS:-1}" = 1 ] || names="printer printer_2 printer_voron-2.4"
+port=17125
+for name in $names; do
+    as_pi "mkdir -p ~/${name}_data/config ~/${name}_data/logs ~/${name}_data/gcodes
+        printf '[server]\nhost: 0.0.0.0\nport: $port\n' >~/${name}_data/config/moonraker.conf
+        printf 'klipper_mcu\nKlipperScreen\n' >~/${name}_data/moonraker.asvc"
+    port=$((port + 1))
+done
+as_pi "sudo true; echo secret >~/secret; git clone -q /try/tree ~/obico"
+case $names in *\ *) agents=$(for name in $names; do echo "moonraker-obico@$name"; done) ;; *) agents=moonraker-obico ;; esac
+
+# Every file of the system with mode, owner and content; not the machine's own diaries.
+picture() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /try -o -path /var/log \
+        -o -path /var/tmp -o -path /var/lib/systemd -o -path /var/cache \) -prune -o -printf '%p %y %m %U %G %l\n' | sort
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /try -o -path /var/log \
+        -o -path /var/tmp -o -path /var/lib/systemd -o -path /var/cache \) -prune -o -type f -print0 |
+        sort -z | xargs -0 sha256sum
+}
+until_true() {
+    tries=0
+    until eval "$1"; do
+        tries=$((tries + 1))
+        [ $tries -lt 120 ] || return 1
+        sleep 0.25
+    done
+}
+answers() {
+    for name in $names; do
+        as_pi "~/moonraker-obico-env/bin/moonraker-obico status -c ~/${name}_data/config/moonraker-obico.cfg" >/tmp/status || return 1
+    done
+}
+
+for round in 1 2; do
+    picture >/tmp/before
+    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said || { cat /tmp/said; fail "install.sh, round $round"; }
+    for agent in $agents; do
+        until_true "systemctl is-active -q $agent" || { systemctl status --no-pager "$agent" || true; fail "$agent is not active"; }
+    done
+    until_true answers || { cat /tmp/status; fail "status does not answer"; }
+    grep -q "not linked" /tmp/status || fail "status: $(cat /tmp/status)"
+    first=${agents%%[ 
+]*}
+    pid=$(systemctl show -P MainPID "$first")
+    [ "$(stat -c %U "/proc/$pid")" = pi ] || fail "it does not run as pi"
+    nsenter -t "$pid" -m test ! -e /home/pi/secret || fail "the service sees the home folder"
+    nsenter -t "$pid" -m sh -c ': 2>/dev/null >/home/pi/obico/x' 2>/dev/null && fail "the service can write to the checkout"
+    kill -9 "$pid"
+    until_true "[ \"\$(systemctl show -P MainPID $first)\" != 0 ] && [ \"\$(systemctl show -P MainPID $first)\" != $pid ]" ||
+        fail "it does not come back after kill -9"
+    # A second copy waits for the first one, which somebody runs by hand.
+    systemctl stop "$first"
+    name=${names%% *}
+    su - pi -c "exec ~/moonraker-obico-env/bin/moonraker-obico run -c ~/${name}_data/config/moonraker-obico.cfg" >/dev/null 2>&1 &
+    until_true "as_pi '~/moonraker-obico-env/bin/moonraker-obico status -c ~/${name}_data/config/moonraker-obico.cfg' >/dev/null" ||
+        fail "the copy by hand does not run"
+    systemctl start "$first"
+    until_true "systemctl show -P StatusText $first | grep -q '^waits: another copy'" || fail "the second copy does not wait"
+    kill "$(cat "/home/pi/${name}_data/.moonraker-obico/lock")"
+    until_true "systemctl show -P StatusText $first | grep -q '^server: '" || fail "it does not go on when the other has ended"
+    say "round $round: installed, $(echo "$agents" | wc -w) agent(s) active, back after kill -9, one waits for a copy by hand, home hidden"
+
+    rm -f /tmp/again
+    picture >/tmp/installed
+    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said || { cat /tmp/said; fail "install.sh again, round $round"; }
+    grep -q "nothing was changed" /tmp/said || { cat /tmp/said; fail "the second run changed something"; }
+    picture >/tmp/again
+    diff /tmp/installed /tmp/again >/tmp/diff || { head -20 /tmp/diff; fail "the second run left a difference"; }
+
+    as_pi "~/obico/install.sh --yes --uninstall --purge" >/tmp/said || { cat /tmp/said; fail "--uninstall, round $round"; }
+    picture >/tmp/after
+    diff /tmp/before /tmp/after >/tmp/diff || { head -20 /tmp/diff; fail "--uninstall left something"; }
+    systemctl list-units --all --no-legend 'moonraker-obico*' | grep -v not-found && fail "a unit is left"
+    say "round $round: second run changed nothing; after --uninstall $(wc -l </tmp/after) lines of the system's picture are the same"
+done
+echo "ALL WELL"
