@@ -1,4 +1,4 @@
-"""`moonraker-obico run|link|unlink|status|doctor -c FILE`."""
+"""`moonraker-obico run|link|unlink|status|doctor|support-bundle -c FILE`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {AGENT_VERSION}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="run|link|unlink|status|doctor")
+    commands = top.add_subparsers(dest="command", required=True, metavar="run|link|unlink|status|doctor|support-bundle")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(
@@ -53,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     doctor = command("doctor", "check everything that the agent needs, and name what is wrong")
     doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
+    bundle = command("support-bundle", "write one zip for whoever is to help: configuration, log, state, no secrets")
+    bundle.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to (default: a new file here)")
     return top
 
 
@@ -89,6 +91,10 @@ def _dispatch(args: argparse.Namespace) -> int:
         from moonraker_obico.cli.status import status
 
         return status(args.config, as_json=args.json)
+    if args.command == "support-bundle":
+        from moonraker_obico.cli.support import support
+
+        return support(args.config, output=args.output)
     from moonraker_obico.cli.doctor import doctor
 
     return doctor(args.config, as_json=args.json)

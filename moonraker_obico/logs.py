@@ -62,7 +62,18 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
-def set_up(path: Path | None, level: str, scrubber: Scrubber) -> None:
+class LastTrouble(logging.Handler):
+    """Remembers the last warning or error, for `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last: tuple[float, str] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = (record.created, record.getMessage().partition("\n")[0][:300])
+
+
+def set_up(path: Path | None, level: str, scrubber: Scrubber) -> LastTrouble:
     """Every line goes through `scrubber`. Raises ConfigInvalid if the file cannot be written."""
     handler: logging.Handler
     if path is not None:
@@ -79,7 +90,12 @@ def set_up(path: Path | None, level: str, scrubber: Scrubber) -> None:
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    handler.addFilter(ScrubFilter(scrubber))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    trouble = LastTrouble()
+    # One for both: the second finds the record as the first left it.
+    scrub = ScrubFilter(scrubber)
+    handler.addFilter(scrub)
+    trouble.addFilter(scrub)
+    logging.basicConfig(level=level, handlers=[handler, trouble], force=True)
     # It logs each request at DEBUG, headers (and so tokens) included.
     logging.getLogger("websocket").setLevel(logging.WARNING)
+    return trouble

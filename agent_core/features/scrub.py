@@ -69,9 +69,10 @@ _I = re.IGNORECASE
 
 _PATTERNS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
     # (a text without any of these words in small letters is not searched, pattern, replacement, flags)
-    # A private key; one that a bounded log cut off goes to the end.
+    # A private key; one that a bounded log cut off goes to the end, or from the beginning.
     (("private key",),
      r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", MASK, _I),
+    (("-----end",), r"\A(?:(?!-----BEGIN)[\s\S])*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----", MASK, _I),
     (("age-secret",), r"AGE-SECRET-KEY-1[A-Z0-9]+", MASK, _I),
     # user:password@ of any URL; a password may hold an @ or a slash of its own.
     (("@",), r"([a-z][a-z0-9+.-]{1,20}:(?:\\?/){2})[^\s\"'<>]*@", rf"\1{MASK}@", _I),

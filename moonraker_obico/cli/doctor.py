@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
-from enum import Enum
+import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from agent_core.config import AgentConfig, CameraConfig
-from agent_core.database import FILE_NAME
-from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid
-from agent_core.features.camera import HttpCamera
-from agent_core.features.camera_urls import shown
-from agent_core.features.linking import check_token
+from agent_core.config import AgentConfig
+from agent_core.errors import AgentError, AuthRefused, ConfigInvalid
+from agent_core.features.doctor import Check, Finding, Level, run
+from agent_core.features.doctor.cameras import camera_check
+from agent_core.features.doctor.server import ServerExam
+from agent_core.features.doctor.system import system_checks
 from agent_core.ports import Http, HttpRequest
 from agent_core.transport.http import HttpClient
 from moonraker_obico.cli import exit_codes, lock, status_socket
-from moonraker_obico.cli.upgrade import check_websocket
 from moonraker_obico.config import HostConfig, load
 from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 from moonraker_obico.webcams import cameras
 
-_FREE_LEAST = 20 * 1024 * 1024
 _NEEDED = {
     "virtual_sdcard": "[virtual_sdcard] (printing files)",
     "pause_resume": "[pause_resume] (pausing)",
     "display_status": "[display_status] (messages and progress)",
 }
-
-
-class Level(str, Enum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One checked thing, and what is to be said of it."""
-
-    level: Level
-    subject: str
-    text: str
+_COMPONENTS_SHOWN = 5
 
 
 def doctor(path: Path, *, as_json: bool = False) -> int:
@@ -62,10 +41,12 @@ def doctor(path: Path, *, as_json: bool = False) -> int:
     finally:
         http.close()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
+        print(json.dumps([finding.to_json() for finding in found], indent=2))
     failed = [finding for finding in found if finding.level is Level.FAIL]
+    warned = sum(finding.level is Level.WARN for finding in found)
     if not as_json:
-        print(f"\n{len(failed)} problem(s) to solve." if failed else "\nAll is well.")
+        noted = f"{warned} warning(s)." if warned else ""
+        print(f"\n{len(failed)} problem(s) to solve. {noted}" if failed else f"\nAll is well. {noted}")
     if failed and failed[0].subject == "config":
         return exit_codes.CONFIG
     return exit_codes.PROBLEM if failed else exit_codes.OK
@@ -78,78 +59,106 @@ def examine(path: Path, http: Http) -> Iterator[Finding]:
     except ConfigInvalid as error:
         yield Finding(Level.FAIL, "config", str(error))
         return
-    for warning in config.warnings:
-        yield Finding(Level.WARN, "config", warning)
-    yield Finding(Level.OK, "config", f"{path} can be read")
-    yield from _data_dir(config)
-    running = yield from _copy(config)
-    listed = yield from _moonraker(config, http)
-    yield from _server(config, http, running)
-    yield from _cameras(config, http, listed)
+    yield from run(Examination(config, http).checks())
 
 
-def _data_dir(config: HostConfig) -> Iterator[Finding]:
-    folder = config.data_dir
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
+class Examination:
+    """What one check finds and a later one builds on."""
+
+    def __init__(self, config: HostConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+        self._pid: int | None = None
+        self._link: str | None = None
+        self._listed: Any = None
+
+    def checks(self) -> Iterator[Check]:
+        config = self._config
+        yield Check("config", self.configuration)
+        yield Check("agent", self.copy)
         advice = "set [agent] data_dir to a folder that this user may write"
-        yield Finding(Level.FAIL, "data", f"{folder} cannot be used ({error.strerror or error}): {advice}")
-        return
-    if not os.access(folder, os.W_OK):
-        yield Finding(Level.FAIL, "data", f"{folder} may not be written by this user: check its owner")
-    elif (database := folder / FILE_NAME).exists() and not os.access(database, os.W_OK):
-        yield Finding(Level.FAIL, "data", f"{database} may not be written by this user: check its owner")
-    elif free < _FREE_LEAST:
-        yield Finding(Level.FAIL, "data", f"only {free // 1024**2} MB are free at {folder}: delete some files")
-    else:
-        yield Finding(Level.OK, "data", f"{folder} can be written, {free // 1024**2} MB are free")
-    token = config.token_path
-    if token.exists() and token.stat().st_mode & 0o077:
-        yield Finding(Level.WARN, "data", f"others can read the token: `chmod 600 {token}`")
-
-
-def _copy(config: HostConfig) -> Generator[Finding, None, bool]:
-    """Returns whether an agent runs with this configuration."""
-    try:
-        pid = lock.holder(config.lock_path)
-    except OSError as error:
-        yield Finding(Level.WARN, "agent", f"whether it runs cannot be seen: {error.strerror or error}")
-        return False
-    if pid is None:
-        yield Finding(Level.WARN, "agent", "it does not run: `sudo systemctl start moonraker-obico`")
-        return False
-    answers = status_socket.ask(config.status_path) is not None
-    if answers:
-        yield Finding(Level.OK, "agent", f"it runs (process {pid or 'unknown'}), once")
-    else:
-        yield Finding(
-            Level.FAIL, "agent", f"process {pid} does not answer: `sudo systemctl restart moonraker-obico`"
+        yield from system_checks(config.data_dir, self._pid, advice=advice)
+        yield Check("moonraker", self.moonraker)
+        agent = AgentConfig(
+            AGENT_NAME, AGENT_VERSION, config.server_url, config.token, str(config.data_dir),
+            verify_tls=config.verify_tls,
         )  # fmt: skip
-    return True
+        yield from ServerExam(
+            agent, self._http, link=self._link, relink="run `moonraker-obico link` again" if config.token else
+            "run `moonraker-obico link`", address="[server] url",
+        ).checks()  # fmt: skip
+        try:
+            found = cameras(config.webcams, self._listed, config.moonraker_host)
+        except ConfigInvalid as error:
+            trouble = Finding(Level.FAIL, "camera", str(error))
+            yield Check("camera", lambda: [trouble])
+            return
+        if not found:
+            none = "none: add one in Mainsail or Fluidd, or a [webcam] section with snapshot_url"
+            yield Check("camera", lambda: [Finding(Level.WARN, "camera", none)])
+        for camera in found:
+            yield camera_check(camera, self._http)
 
+    def configuration(self) -> Iterator[Finding]:
+        for warning in self._config.warnings:
+            yield Finding(Level.WARN, "config", warning)
+        yield Finding(Level.OK, "config", f"{self._config.path} can be read")
+        token = self._config.token_path
+        if token.exists() and token.stat().st_mode & 0o077:
+            yield Finding(Level.WARN, "data", f"others can read the token: `chmod 600 {token}`")
 
-# --- Moonraker --------------------------------------------------------------------------------------------------------
+    def copy(self) -> Iterator[Finding]:
+        """Whether an agent runs with this configuration."""
+        config = self._config
+        try:
+            pid = lock.holder(config.lock_path)
+        except OSError as error:
+            yield Finding(Level.WARN, "agent", f"whether it runs cannot be seen: {error.strerror or error}")
+            return
+        if pid is None:
+            yield Finding(Level.WARN, "agent", "it does not run: `sudo systemctl start moonraker-obico`")
+            return
+        self._pid = pid or None
+        told = status_socket.ask(config.status_path)
+        link = told["link"] if told else {}
+        self._link = "" if link.get("state") == "connected" else str(link.get("reason") or "not yet")
+        if told is None:
+            restart = "`sudo systemctl restart moonraker-obico`"
+            yield Finding(Level.FAIL, "agent", f"process {pid} does not answer: {restart}")
+            return
+        yield Finding(Level.OK, "agent", f"it runs (process {pid or 'unknown'}), once")
+        trouble = told.get("trouble")
+        if isinstance(trouble, dict):
+            yield Finding(Level.OK, "agent", f"the last trouble in its log: {trouble.get('text')}")
 
-
-def _moonraker(config: HostConfig, http: Http) -> Generator[Finding, None, Any]:
-    """Returns the result of server.webcams.list, None if not known."""
-    where = f"{config.moonraker_host}:{config.moonraker_port}"
-    try:
-        info = _get(config, http, "/server/info")
-    except AgentError as error:
-        yield Finding(Level.FAIL, "moonraker", _moonraker_trouble(error, where))
-        return None
-    yield Finding(Level.OK, "moonraker", f"{where} answers, version {info.get('moonraker_version', 'unknown')}")
-    components = info.get("components")
-    if isinstance(components, list) and "history" not in components:
-        yield Finding(Level.WARN, "moonraker", "it keeps no history: add a [history] section to moonraker.conf")
-    yield from _klipper(config, http, str(info.get("klippy_state")))
-    try:
-        return _get(config, http, "/server/webcams/list")
-    except AgentError:
-        return None
+    def moonraker(self) -> Iterator[Finding]:
+        config = self._config
+        where = f"{config.moonraker_host}:{config.moonraker_port}"
+        try:
+            info = _get(config, self._http, "/server/info")
+        except AgentError as error:
+            yield Finding(Level.FAIL, "moonraker", _moonraker_trouble(error, where))
+            return
+        version = info.get("moonraker_version", "unknown")
+        yield Finding(Level.OK, "moonraker", f"{where} answers, version {version}")
+        components = info.get("components")
+        if isinstance(components, list) and "history" not in components:
+            yield Finding(Level.WARN, "moonraker", "it keeps no history: add a [history] section to moonraker.conf")
+        broken = info.get("failed_components")
+        if isinstance(broken, list) and broken:
+            names = ", ".join(str(name) for name in broken[:_COMPONENTS_SHOWN])
+            yield Finding(Level.WARN, "moonraker", f"parts of it did not load ({names})", "look into moonraker.log")
+        yield from _klipper(config, self._http, str(info.get("klippy_state")))
+        try:
+            self._listed = _get(config, self._http, "/server/webcams/list")
+            told = _get(config, self._http, "/printer/info")
+        except AgentError:
+            return
+        yield Finding(
+            Level.OK, "versions",
+            f"agent {AGENT_VERSION}, Python {platform.python_version()}, Moonraker {version}, "
+            f"Klipper {told.get('software_version', 'unknown')}",
+        )  # fmt: skip
 
 
 def _moonraker_trouble(error: AgentError, where: str) -> str:
@@ -178,6 +187,11 @@ def _klipper(config: HostConfig, http: Http, state: str) -> Iterator[Finding]:
     except AgentError as error:
         yield Finding(Level.FAIL, "klipper", f"its objects cannot be listed: {error}")
         return
+    if isinstance(names, list) and "gcode_macro CANCEL_PRINT" not in names:
+        yield Finding(
+            Level.WARN, "klipper", "printer.cfg has no macro CANCEL_PRINT: a cancelled print leaves the heaters on",
+            "include mainsail.cfg or fluidd.cfg, or write one with TURN_OFF_HEATERS",
+        )  # fmt: skip
     missing = [text for name, text in _NEEDED.items() if not isinstance(names, list) or name not in names]
     if missing:
         yield Finding(Level.FAIL, "klipper", f"ready, but printer.cfg has no {', no '.join(missing)}: add the section")
@@ -205,73 +219,3 @@ def _get(config: HostConfig, http: Http, path: str) -> dict[str, Any]:
             "check host and port in [moonraker]"
         )
     return result
-
-
-# --- the server -------------------------------------------------------------------------------------------------------
-
-
-def _server(config: HostConfig, http: Http, running: bool) -> Iterator[Finding]:
-    parts = urlsplit(config.server_url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        advice = "check the address in [server] url, and this machine's network"
-        yield Finding(Level.FAIL, "server", f"the name {host} is not known to DNS: {advice}")
-        return
-    if config.token is None:
-        yield Finding(Level.FAIL, "server", "this printer is not linked: run `moonraker-obico link`")
-        return
-    try:
-        printer = check_token(http, config.server_url, config.token, verify_tls=config.verify_tls)
-    except AgentError as error:
-        yield Finding(Level.FAIL, "server", str(error))
-        return
-    yield Finding(Level.OK, "server", f"{config.server_url} knows this printer as {printer.name or printer.id}")
-    if running:
-        told = status_socket.ask(config.status_path)
-        link = told["link"] if told else {}
-        if link.get("state") == "connected":
-            yield Finding(Level.OK, "server", "the agent is connected to it")
-        else:
-            yield Finding(Level.FAIL, "server", f"the agent is not connected to it: {link.get('reason') or 'not yet'}")
-        return
-    # Only while no agent runs: the server would close that one's connection for ours.
-    problem = check_websocket(_agent_config(config))
-    if problem is None:
-        yield Finding(Level.OK, "server", "its websocket can be opened")
-    else:
-        yield Finding(Level.FAIL, "server", problem)
-
-
-def _agent_config(config: HostConfig) -> AgentConfig:
-    return AgentConfig(
-        AGENT_NAME, AGENT_VERSION, config.server_url, config.token, str(config.data_dir), verify_tls=config.verify_tls
-    )
-
-
-# --- cameras ----------------------------------------------------------------------------------------------------------
-
-
-def _cameras(config: HostConfig, http: Http, listed: Any) -> Iterator[Finding]:
-    try:
-        found = cameras(config.webcams, listed, config.moonraker_host)
-    except ConfigInvalid as error:
-        yield Finding(Level.FAIL, "camera", str(error))
-        return
-    if not found:
-        yield Finding(
-            Level.WARN, "camera", "none: add one in Mainsail or Fluidd, or a [webcam] section with snapshot_url"
-        )  # fmt: skip
-    for camera in found:
-        yield _camera(camera, http)
-
-
-def _camera(camera: CameraConfig, http: Http) -> Finding:
-    name = camera.info.name or "(unnamed)"
-    where = shown(camera.snapshot_url or camera.stream_url or "")
-    try:
-        picture = HttpCamera(camera, http).fetch()
-    except CameraFault as fault:
-        return Finding(Level.FAIL, "camera", f"{name} gives no picture: {fault} ({where})")
-    return Finding(Level.OK, "camera", f"{name} gives pictures of {len(picture) // 1024} kB ({where})")

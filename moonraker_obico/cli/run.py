@@ -47,7 +47,7 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
     if level not in LEVELS:
         raise ConfigInvalid(f"--log-level {level} is none of {', '.join(LEVELS)}")
     scrubber = Scrubber(config.secrets())
-    logs.set_up(None if to_stderr else config.log_path, level, scrubber)
+    trouble = logs.set_up(None if to_stderr else config.log_path, level, scrubber)
     for warning in config.warnings:
         _log.warning("%s", warning)
     notifier = Notifier()
@@ -65,7 +65,7 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
             "set [agent] data_dir to a folder that this user may write"
         ) from None
     try:
-        return Supervisor(config, notifier, scrubber).run()
+        return Supervisor(config, notifier, scrubber, trouble).run()
     except OSError as error:
         said = f"the agent cannot work in {config.data_dir}: {error}; check the folder's owner and free space"
         _log.error("%s", said)
@@ -107,8 +107,9 @@ def _tried(path: Path, notifier: Notifier, *, waits: bool) -> int | None:
 class Supervisor:
     """Keeps one App running; a new token or server address gets a new App."""
 
-    def __init__(self, config: HostConfig, notifier: Notifier, scrubber: Scrubber) -> None:
+    def __init__(self, config: HostConfig, notifier: Notifier, scrubber: Scrubber, trouble: logs.LastTrouble) -> None:
         self._config = config
+        self._trouble = trouble
         self._scrubber = scrubber
         self._notifier = notifier
         self._clock = SystemClock()
@@ -228,6 +229,7 @@ class Supervisor:
 
     def status(self) -> Mapping[str, Any]:
         """What `moonraker-obico status --json` prints."""
+        last = self._trouble.last
         told: dict[str, Any] = {
             "agent": {"version": AGENT_VERSION, "pid": os.getpid(), "since": self._began},
             "config": str(self._config.path),
@@ -237,6 +239,7 @@ class Supervisor:
             "printer": None,
             "print": None,
             "cameras": [],
+            "trouble": None if last is None else {"at": last[0], "text": last[1]},
         }
         if self._app is not None:
             told |= describe(self._app, self._config)

@@ -58,6 +58,8 @@ def lines(told: Mapping[str, Any], now: float) -> list[str]:
         shown.append(f"camera    {name}: {camera['problem'] or 'no trouble known'} ({camera['address']})")
     if not cameras:
         shown.append("camera    none: add one in Mainsail or Fluidd, or a [webcam] section with snapshot_url")
+    if trouble := told.get("trouble"):
+        shown.append(f"trouble   {_span(now - trouble['at'])} ago: {trouble['text']}")
     return shown
 
 

@@ -81,14 +81,14 @@ def cfg(tmp_path: Path) -> Path:
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "link", "status", "doctor"):
+    for command in ("run", "link", "status", "doctor", "support-bundle"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
         shown = capsys.readouterr().out
         assert "--config FILE" in shown
         assert "exit status:" in shown
-    assert all(command in parser().format_help() for command in ("run", "link", "status", "doctor"))
+    assert all(command in parser().format_help() for command in ("run", "link", "status", "doctor", "support-bundle"))
 
 
 def test_a_bad_configuration_is_one_line_and_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Whether the server's websocket can be opened with our token: part of `doctor`."""
+"""Whether the server's websocket can be opened with our token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_core.config import AgentConfig
 _SECONDS = 10.0
 
 
-def check_websocket(config: AgentConfig) -> str | None:
+def check_websocket(config: AgentConfig, relink: str) -> str | None:
     """What is wrong, in one line; None if it can be opened. Closes it at once."""
     token = config.token.reveal() if config.token is not None else ""
     options = {} if config.verify_tls else {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
@@ -25,7 +25,7 @@ def check_websocket(config: AgentConfig) -> str | None:
         )
     except websocket.WebSocketBadStatusException as error:
         if error.status_code in {401, 403}:
-            return "its websocket refuses this printer's token: run `moonraker-obico link` again"
+            return f"its websocket refuses this printer's token: {relink}"
         return (
             f"its websocket does not open (HTTP {error.status_code}): a proxy in front of it must pass websockets "
             "for /ws/ on"
