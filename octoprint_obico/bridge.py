@@ -24,6 +24,7 @@ from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.http import HttpClient
 from octoprint_obico import report, settings
+from octoprint_obico.diagnosis import Diagnosis, Surroundings
 from octoprint_obico.discovery import Keep
 from octoprint_obico.printer import TAGS
 from octoprint_obico.sent import SentGcode
@@ -156,6 +157,17 @@ class HostBridge:
             octoprint_version=self._octoprint.version,
         )
 
+    def surroundings(self) -> Surroundings:
+        plugins = self._octoprint.plugins.plugins
+        folder = self._octoprint.settings.global_get_basefolder("logs")
+        return Surroundings(
+            version=self._octoprint.version,
+            state=self._printer.state_id(),
+            plugins={str(key): str(plugin.version) for key, plugin in plugins.items() if plugin.enabled},
+            log=Path(folder) / "octoprint.log",
+            settings=self.values(),
+        )
+
     def firmware(self, payload: Mapping[str, Any]) -> None:
         """OctoPrint's FirmwareData: the printer's answer to M115."""
         data = payload.get("data")
@@ -233,6 +245,7 @@ class CoreTools:
         self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._called = f"{settings.AGENT_NAME}/{version}"
         self._http = HttpClient(self._called)
+        self.diagnosis = Diagnosis(self._http, scrubber, version, data_dir)
 
     def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
         if self.port is None:

@@ -24,6 +24,7 @@ from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkStat
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker, call_later
 from octoprint_obico import settings
+from octoprint_obico.diagnosis import Circumstances, Diagnosis, Surroundings
 from octoprint_obico.discovery import Finder
 from octoprint_obico.report import Reading
 from octoprint_obico.translate import RESTARTED, Translator
@@ -54,6 +55,10 @@ class Host(Protocol):
     def facts(self, config: AgentConfig) -> HostSettings: ...
 
     def reading(self) -> Reading: ...
+
+    def surroundings(self) -> Surroundings:
+        """OctoPrint itself, for the doctor."""
+        ...
 
     def file_on_disk(self, job: Job) -> str | None:
         """Where the job's file lies; None for one that OctoPrint does not keep (on the printer's own card)."""
@@ -106,6 +111,9 @@ class Tools(Protocol):
 
     @property
     def layers(self) -> LayerIndexes: ...
+
+    @property
+    def diagnosis(self) -> Diagnosis: ...
 
     def abort(self) -> None:
         """Ends what waits for the network."""
@@ -290,6 +298,35 @@ class Service:
             raise Rejected(f"OctoPrint has no camera named {name!r} any more; reload the page")
         self._start_errand("testing", lambda: f"{name}: {self._tools.test_camera(camera)}")
 
+    def examine(self) -> None:
+        """Checks everything; the findings show in the status."""
+        self._start_errand(
+            "examining", lambda: self._tools.diagnosis.examine(self._circumstances(), lambda: not self._running)
+        )
+
+    def make_bundle(self) -> None:
+        """Puts a support bundle together; `bundle` then gives it."""
+        self._start_errand(
+            "bundling",
+            lambda: self._tools.diagnosis.make_bundle(
+                self._circumstances(), self.status(), lambda: not self._running
+            ),
+        )  # fmt: skip
+
+    @property
+    def bundle(self) -> tuple[str, bytes] | None:
+        """Name and content of the last support bundle."""
+        return self._tools.diagnosis.bundle
+
+    def _circumstances(self) -> Circumstances:
+        agent, around = self._agent, self._host.surroundings()
+        try:
+            chosen, cameras = self._cameras()
+        except ConfigInvalid as error:
+            return Circumstances(around, None, (), None, str(error))
+        config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)
+        return Circumstances(around, config, cameras, agent.link if agent is not None else None)
+
     def status(self) -> dict[str, Any]:
         """What the settings page shows; nothing in it is secret."""
         try:
@@ -316,6 +353,7 @@ class Service:
             "search": self._finder.status() if self._finder is not None else None,
             "busy": busy if busy != "starting" else None,
             "said": None if said is None else {"ok": said[0], "text": said[1]},
+            "doctor": self._tools.diagnosis.shown,
             "cameras": [_camera(camera, known.get(camera.info.name)) for camera in cameras],
         }
 

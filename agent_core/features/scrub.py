@@ -48,10 +48,14 @@ _SCHEMES = (
     r"(?:tgram|discord|slack|msteams|pover|pbul|gotifys?|ntfys?|mailtos?|ifttt|join|matrixs?|mmosts?|hassios?|prowl|"
     r"signals?|twilio|workflows|apprises?|jsons?)"
 )
+_PRIVATE = (
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"
+    r"(?:(?:(?!-----)[\s\S])*-----END [A-Z0-9 ]{0,40}-----|(?:(?:\s|\\n)*[A-Za-z0-9+/=]{16,})*)"
+)
 # A setting of a whole line (ini, yaml, env), with what is continued below it further to the right.
 _LINE = (
     rf"(?m)^(?P<in>[ \t]*)(?P<key>(?:[-#;]\s{{0,3}}|export\s|set\s)?[\"']?{_KEY}[\"']?[ \t]{{0,8}}[:=])"
-    r"(?![ \t]*[\[{])[^\r\n]*(?:\r?\n(?P=in)[ \t]+[^\r\n]*)*"
+    r"(?![ \t]*[\[{])[^\r\n]*(?:\r?\n(?P=in)(?:[#;][ \t]{2,}|[ \t]+)[^\r\n]*)*"
 )
 # The same within a line, and in JSON however often it was quoted; but not prose (`wants an API key: put it into …`).
 _WITHIN = (
@@ -69,9 +73,8 @@ _I = re.IGNORECASE
 
 _PATTERNS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
     # (a text without any of these words in small letters is not searched, pattern, replacement, flags)
-    # A private key; one that a bounded log cut off goes to the end, or from the beginning.
-    (("private key",),
-     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", MASK, _I),
+    # A private key; of one that was cut off, its lines, or all up to its end.
+    (("private key",), _PRIVATE, MASK, _I),
     (("-----end",), r"\A(?:(?!-----BEGIN)[\s\S])*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----", MASK, _I),
     (("age-secret",), r"AGE-SECRET-KEY-1[A-Z0-9]+", MASK, _I),
     # user:password@ of any URL; a password may hold an @ or a slash of its own.
@@ -90,6 +93,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
      r"\b((?:basic|bearer|token|Token|Digest)\s{1,3})(?=[^\s\"']{0,200}[\d=])[A-Za-z0-9+/=._~-]{8,}", rf"\1{MASK}", 0),
     (("eyj",), r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{3,}(?:\.[A-Za-z0-9_-]*)*", MASK, 0),  # JSON web tokens
     (_NAMED, _LINE, rf"\g<in>\g<key> {MASK}", _I),
+    (("psk", "phrase"), r"((?:psk|passphrase)\\*[\"']?[ \t]{0,4}[:=])[^\r\n]+", rf"\1{MASK}", _I),  # words of them
     (_NAMED, _WITHIN, rf"\1{MASK}", _I),
     (("<",), rf"(<({_KEY})>)[^<]*", rf"\1{MASK}", _I),
     ((" -",), rf"( --?{_KEY}[ =])\S+", rf"\1{MASK}", _I),
@@ -133,6 +137,11 @@ class Scrubber:
         forms = {form for secret in self._known for form in _forms(secret)}
         # The longest first: one secret may be a part of another.
         self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Secrets themselves: for another scrubber only."""
+        return self._known
 
     def text(self, text: str) -> str:
         for form in self._forms:

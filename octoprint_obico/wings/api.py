@@ -41,6 +41,8 @@ ORDERS: dict[str, Order] = {
     "stop_search": Order(lambda service, _: service.stop_search()),
     "test_camera": Order(lambda service, data: service.test_camera(str(data.get("name"))), ("name",)),
     "change_camera": Order(_change_camera, ("name",)),
+    "doctor": Order(lambda service, _: service.examine()),
+    "support_bundle": Order(lambda service, _: service.make_bundle()),
 }
 
 
@@ -53,12 +55,15 @@ class Api(Wing, octoprint.plugin.SimpleApiPlugin):
     def get_api_commands(self) -> dict[str, list[str]]:
         return {name: list(order.needs) for name, order in ORDERS.items()}
 
-    def on_api_get(self, request: Any) -> Any:  # noqa: ARG002
+    def on_api_get(self, request: Any) -> Any:
+        """The status; with `?bundle` the support bundle that was made last."""
         refusal = refused()
         if refusal is not None:
             return refusal
         if self._service is None:
             return flask.jsonify({"error": NOT_RUNNING}), 503
+        if "bundle" in request.args:
+            return _download(self._service.bundle)
         return flask.jsonify(self._service.status())
 
     def on_api_command(self, command: str, data: Mapping[str, Any]) -> Any:
@@ -73,3 +78,11 @@ class Api(Wing, octoprint.plugin.SimpleApiPlugin):
         except AgentError as error:
             return flask.jsonify({"error": str(error)}), 400
         return flask.jsonify(service.status()), 202
+
+
+def _download(bundle: tuple[str, bytes] | None) -> Any:
+    if bundle is None:
+        return flask.jsonify({"error": "There is no support bundle; have one made first."}), 404
+    name, content = bundle
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return flask.Response(content, mimetype="application/zip", headers=headers)

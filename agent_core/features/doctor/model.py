@@ -59,6 +59,8 @@ def run(checks: Iterable[Check]) -> Iterator[Finding]:
         worker.submit(turn.work)
         in_time = turn.over.wait(check.seconds)
         worker.stop()
+        if in_time:
+            worker.join(1.0)
         yield from list(turn.found)
         if not in_time:
             waited = f"no result within {check.seconds:.0f} s"

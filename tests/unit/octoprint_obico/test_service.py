@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
 from agent_core.features.layers import LayerIndexes
+from agent_core.features.scrub import Scrubber
 from agent_core.model import (
     ActivePrint,
     HostEvent,
@@ -22,6 +25,8 @@ from agent_core.model import (
     PrinterReported,
     SettingsReported,
 )
+from agent_core.ports import HttpRequest, HttpResponse
+from octoprint_obico.diagnosis import Diagnosis, Surroundings
 from octoprint_obico.report import Reading
 from octoprint_obico.service import Linked, Service
 from octoprint_obico.settings import DEFAULTS, ProvidedWebcam
@@ -71,6 +76,7 @@ class FakeTools:
         self.gate.set()
         self.remembered: ActivePrint | None = None
         self.full = False
+        self.diagnosis = Diagnosis(NoHttp(), Scrubber(), "3.0.0", "/nowhere")
 
     def now(self) -> float:
         return 1000.0
@@ -104,12 +110,22 @@ class FakeTools:
         raise CameraFault("the answer is a web page")
 
 
+class NoHttp:
+    def send(self, request: HttpRequest) -> HttpResponse:
+        raise Unreachable("nobody there, with password=tulip-1")
+
+    def close(self) -> None: ...
+
+
 class FakeHost:
     def __init__(self, **values: Any) -> None:
         self.settings: dict[str, Any] = {**DEFAULTS, **values}
         self.cams = [ProvidedWebcam(Cam(compat=Compat("", "https://u:p@cam/pic.jpg?pw=secret")))]
         self.saved = threading.Condition()
         self.changes = 0
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings("1.9.0", "OFFLINE", {"thespaghettidetective": "1.0"}, None, self.settings)
 
     def values(self) -> Mapping[str, Any]:
         return dict(self.settings)
@@ -316,3 +332,24 @@ def test_stopping_does_not_wait_for_a_server_that_does_not_answer() -> None:
     assert bench.tools.agents == []
     assert bench.host.settings["auth_token"] == ""
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("obico")] == []
+
+
+@linked
+def test_the_doctor_and_the_support_bundle(bench: Bench) -> None:
+    bench.host.settings["auth_token"] = "cafe0123cafe0123cafe"
+    assert bench.service.status()["doctor"] == {"examined": None, "bundle": None}
+    bench.service.make_bundle()
+    assert bench.said() == {"ok": True, "text": "The support bundle is ready. Look through it before you share it."}
+    shown = bench.service.status()["doctor"]
+    texts = " | ".join(each["text"] for each in shown["examined"]["findings"])
+    assert "uninstall it, or both will pause" in texts
+    assert "the printer is not connected" in texts
+    assert "update OctoPrint" in texts
+    kept = bench.service.bundle
+    assert kept is not None
+    with zipfile.ZipFile(io.BytesIO(kept[1])) as file:
+        found = {name: file.read(name).decode() for name in file.namelist()}
+    assert {"settings.json", "plugins.json", "doctor.json", "status.json", "versions.json"} <= set(found)
+    assert not any("cafe0123" in content or "secret" in content or "u:p@" in content for content in found.values())
+    bench.service.examine()
+    assert "problem(s)" in bench.said()["text"]
