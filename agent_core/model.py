@@ -253,6 +253,20 @@ class AlertRaised:
     every: float = 1800.0
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that is being fetched from the server to be printed; sizes in bytes, `total` None: not known."""
+
+    name: str
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def percent(self) -> int | None:
+        """Whole, and 100 only when all is there."""
+        return min(100, self.done * 100 // self.total) if self.total else None
+
+
 HostEvent = (
     PrinterReported | PrinterUnknown | PrintBegan | PrintFound | PrintPaused | PrintResumed | PrintCancelling
     | PrintEnded | NothingPrints | SettingsReported | AlertRaised

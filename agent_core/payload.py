@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_core.config import AgentConfig
-from agent_core.model import ActivePrint, HostSettings, Job, Phase, PrinterReport, Progress
+from agent_core.model import ActivePrint, Download, HostSettings, Job, Phase, PrinterReport, Progress
 from agent_core.reducer import AgentState, EmitPrintEvent
 from agent_core.wire import messages as wire
 from agent_core.wire import status as tree
@@ -23,7 +23,8 @@ def current_print_ts(state: AgentState) -> int | None:
 
 
 def status(state: AgentState, now: float) -> tree.Status:
-    return _status(state.report, state.phase, state.print if state.print_known else None, now)
+    current = state.print if state.print_known else None
+    return _status(state.report, state.phase, current, now, state.download)
 
 
 def status_message(state: AgentState, now: float, settings: wire.Settings | None = None) -> wire.StatusMessage:
@@ -51,8 +52,12 @@ _PHASE_AT = {
 """Events whose own phase may be ahead of the last report; for the others the report is the truth."""
 
 
-def _status(report: PrinterReport, phase: Phase, current: ActivePrint | None, now: float) -> tree.Status:
+def _status(
+    report: PrinterReport, phase: Phase, current: ActivePrint | None, now: float, download: Download | None = None
+) -> tree.Status:
     own = phase is report.phase
+    if phase is not Phase.DOWNLOADING:
+        download = None
     return tree.Status(
         ts=now,
         state=tree.State(
@@ -74,9 +79,16 @@ def _status(report: PrinterReport, phase: Phase, current: ActivePrint | None, no
         feed_rate=report.speed_factor,
         flow_rate=report.flow_factor,
         fan_speed=report.fan_speed,
-        message=_clipped(report.message),
+        message=_clipped(report.message) if download is None else _told(download),
+        download=None if download is None else tree.Download(download.name, download.done, download.total),
         user_interaction_required=report.user_interaction_required,
     )
+
+
+def _told(download: Download) -> str:
+    """For clients that know the display's text only; the state's own text is a fixed word to them."""
+    percent = download.percent
+    return f"Downloading {download.name}" + ("" if percent is None else f": {percent} %")
 
 
 def flags(report: PrinterReport, phase: Phase) -> tree.Flags:

@@ -57,11 +57,22 @@ class BodySoFar(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FileOnDisk:
+    """What is sent from the disk, piece by piece; `size` in bytes, less than 2 GiB."""
+
+    path: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A file part of a multipart form."""
 
     filename: str
-    content: bytes
+    content: bytes | FileOnDisk
     content_type: str = "application/octet-stream"
 
 
@@ -72,6 +83,11 @@ class HttpRequest:
     `limit`: bytes of the answer that are read, more raises ServerTrouble. `timeout`: seconds for the whole exchange.
     `until`, given the answer's headers and what has come of its body: True as soon as that is all that is wanted (one
     frame of an endless stream); the rest is not read and the connection closed.
+
+    For large bodies: `receive`, given the answer's status and headers, returns what takes the body piece by piece (the
+    answer's `body` is then empty) or None to have it as usual; either may raise an AgentError, which ends the exchange.
+    `stall`: seconds that may pass without a byte moving. `peer_allowed`, given the numeric address that a host's name
+    stands for: whether it may be dialled; it is asked for each new connection that no proxy makes.
     """
 
     method: str
@@ -85,6 +101,9 @@ class HttpRequest:
     limit: int = 1024 * 1024
     verify_tls: bool = True
     until: Callable[[Mapping[str, str], BodySoFar], bool] | None = None
+    receive: Callable[[int, Mapping[str, str]], Callable[[bytes], None] | None] | None = None
+    stall: float | None = None
+    peer_allowed: Callable[[str], bool] | None = None
 
 
 class Http(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 from agent_core.model import (
     ActivePrint,
     AlertRaised,
+    Download,
     HostEvent,
     HostSettings,
     Job,
@@ -75,11 +76,16 @@ class AgentState:
     print_known: bool = False
     settings: HostSettings = field(default_factory=HostSettings)
     transient: Transient | None = None
+    download: Download | None = None
 
     @property
     def phase(self) -> Phase:
-        """The phase to show: the printer's own, or the command's under way."""
-        return self.transient.phase if self.transient is not None else self.report.phase
+        """The phase to show: the printer's own, or the command's under way, or a download's (over Operational only)."""
+        if self.transient is not None:
+            return self.transient.phase
+        if self.download is not None and self.report.phase is Phase.OPERATIONAL:
+            return Phase.DOWNLOADING
+        return self.report.phase
 
 
 def initial(remembered: ActivePrint | None) -> AgentState:

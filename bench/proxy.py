@@ -51,7 +51,8 @@ class FrameCounter:
 
 
 class Proxy:
-    """Forwards to `target` (host, port). `cut()` resets every connection; `refuse(True)` takes no new ones."""
+    """Forwards to `target` (host, port). `cut()` resets every connection; `refuse(True)` takes no new ones; `cut_after`
+    resets every connection by itself when so many bytes have come down (each number once, ascending)."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -59,6 +60,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.bytes_up = 0
         self.bytes_down = 0
+        self.cut_after: list[int] = []
         self._refusing = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -138,6 +140,10 @@ class Proxy:
             self._up[source].feed(data)
         else:
             self.bytes_down += len(data)
+            if self.cut_after and self.bytes_down >= self.cut_after[0]:
+                self.cut_after.pop(0)
+                for each in list(self._pairs):
+                    self._drop(each, reset=True)
 
     def _drop(self, source: socket.socket, *, reset: bool) -> None:
         other = self._pairs.pop(source, None)

@@ -33,6 +33,7 @@ from moonraker_obico.control import KlipperControl
 from moonraker_obico.moonraker_api import MoonrakerApi
 from moonraker_obico.moonraker_socket import Address
 from moonraker_obico.printer import KlipperPrinter
+from moonraker_obico.stored_files import KlipperFiles
 from moonraker_obico.translate import Translator
 from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 from moonraker_obico.webcams import cameras
@@ -72,6 +73,10 @@ class LateWorker:
         return self._worker
 
 
+def _new_http() -> HttpClient:
+    return HttpClient(f"moonraker-obico/{AGENT_VERSION}")
+
+
 class App:
     """One printer's agent. After `stop` there is no thread and no socket left."""
 
@@ -87,6 +92,7 @@ class App:
         self._moonraker_http = HttpClient(f"moonraker-obico/{AGENT_VERSION}")
         self._attend = LateWorker("attend")
         calls = KlipperCalls(clock)
+        address = Address(config.moonraker_host, config.moonraker_port, config.api_key)
         self._hands = KlipperPrinter(
             calls,
             self._database,
@@ -114,11 +120,13 @@ class App:
                 http=self._http,
                 passthru={**control_routes(control), **MoonrakerApi(calls, control).routes()},
                 terminal_on=True,  # clients know no switch for it on Klipper (wire-protocol.md §3.6)
+                files=KlipperFiles(calls, address, _new_http, config.data_dir / "downloads"),
+                new_http=_new_http,
             )
         )
         self._translator = Translator(self._agent.remembered_print())
         self._connection = Connection(
-            Address(config.moonraker_host, config.moonraker_port, config.api_key),
+            address,
             self._translator,
             calls,
             post=self._post,

@@ -12,6 +12,7 @@ from agent_core.config import AgentConfig, CameraConfig, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
 from agent_core.features.discovery import HostFacts, Progress
+from agent_core.features.downloads import FilePort
 from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
@@ -197,9 +198,9 @@ class HostBridge:
             metadata = self._octoprint.files.get_metadata(origin, path)
         except self._octoprint.file_errors:
             return  # of no use to anybody but statistics; a file on the printer's card has none
-        if isinstance(metadata, Mapping):
+        if metadata is None or isinstance(metadata, Mapping):  # None: 2.0, of a file that nothing was noted of yet
             profile = str((self._octoprint.profiles.get_current_or_default() or {}).get("id", ""))
-            self._facts = report.file_facts(path, origin, metadata, profile)
+            self._facts = report.file_facts(path, origin, metadata or {}, profile)
 
     def file_on_disk(self, job: Job) -> str | None:
         if job.path is None or job.origin != "local":
@@ -242,6 +243,7 @@ class CoreTools:
         self.routes: Mapping[str, Route] = {}
         """What viewers may call."""
         self.tunnel: TunnelTarget | None = None
+        self.files: FilePort | None = None
         self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._called = f"{settings.AGENT_NAME}/{version}"
         self._http = HttpClient(self._called)
@@ -252,8 +254,16 @@ class CoreTools:
             raise RuntimeError("the printer's port comes first")
         config = replace(config, tunnel=self.tunnel)
         self._scrubber.learn(*secrets_in(config))
-        http = HttpClient(self._called)  # its own: an agent closes its client for good when it stops
-        return Agent(Parts(config, self.port, self.database, self.clock, http, on_link_change, self.routes))
+        return Agent(
+            Parts(
+                # A client of its own: an agent closes it for good when it stops.
+                config, self.port, self.database, self.clock, self._new_http(), on_link_change,
+                self.routes, files=self.files, new_http=self._new_http,
+            )
+        )  # fmt: skip
+
+    def _new_http(self) -> HttpClient:
+        return HttpClient(self._called)
 
     def search(
         self,

@@ -61,5 +61,26 @@ def upsert_file(http: Http, config: AgentConfig, job: Job, *, timeout: float = 1
     return found
 
 
+def tell_signature(
+    http: Http, config: AgentConfig, ident: int, signature: str, safe_name: str, *, timeout: float = 15.0
+) -> None:
+    """How the host signs a file that came from the server (§4, PATCH): its print is then known to be that file's.
+
+    Raises AgentError. Blocks: for a worker.
+    """
+    if config.token is None:
+        return
+    response = http.send(
+        HttpRequest(
+            "PATCH", endpoint(config, f"g_code_files/{ident}/"), headers=authorized(config.token, config.extra_headers),
+            form={"agent_signature": signature, "safe_filename": safe_name}, timeout=timeout,
+            verify_tls=config.verify_tls, until=_id_told,
+        )
+    )  # fmt: skip
+    error = refusal(response, config.server_url)
+    if error is not None:
+        raise error
+
+
 def _id_told(_headers: Mapping[str, str], body: BodySoFar) -> bool:
     return _ID.match(body.piece(0, 100)) is not None

@@ -13,6 +13,7 @@ from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
 from agent_core.features.asked_pictures import asked_picture_routes
 from agent_core.features.camera import HttpCamera
+from agent_core.features.downloads import CancelsDownloads, Downloads, FilePort, Surroundings
 from agent_core.features.event_pictures import EventPictures
 from agent_core.features.files import register_file
 from agent_core.features.no_streaming import no_streaming_routes
@@ -20,7 +21,7 @@ from agent_core.features.printer_events import EventCourier
 from agent_core.features.snapshots import Snapshots
 from agent_core.features.terminal import Terminal
 from agent_core.features.vision import Shrinker
-from agent_core.model import ActivePrint, HostEvent, Job, LinkState
+from agent_core.model import ActivePrint, Download, HostEvent, Job, LinkState
 from agent_core.passthru import Handler, Route
 from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
@@ -56,6 +57,10 @@ class Parts:
     on_command_result: Callable[[CommandResult], None] | None = None
     terminal_on: bool = False
     """Whether a viewer gets the printer's terminal without asking for it."""
+    files: FilePort | None = None
+    """None: this agent takes no files from the server."""
+    new_http: Callable[[], Http] | None = None
+    """Needed with `files`: a client of its own for each download."""
 
 
 class Agent:
@@ -79,6 +84,8 @@ class Agent:
         self._tunnel = LateTunnel(config.tunnel, lambda: self._camera_configs, self._link.send_bulk)
         self._shrinker = Shrinker()  # for the pictures that clients ask for, one at a time
         self._terminal = Terminal(parts.clock, self._tell_line, on=parts.terminal_on)
+        self._downloads = self._make_downloads(parts)
+        calls = {} if self._downloads is None else self._downloads.handlers
         self._core = Core(
             config,
             parts.database,
@@ -92,12 +99,12 @@ class Agent:
             courier=EventCourier(
                 config, parts.http, self._snapshots.submit, self._snapshots.picture, self._event_pictures
             ),
-            passthru={**self._routes(), **parts.passthru},
+            passthru={**self._routes(), **calls, **parts.passthru},
             crew=self._crew,
             tunnel=self._tunnel,
         )
         self._runner = CommandRunner(
-            parts.printer,
+            parts.printer if self._downloads is None else CancelsDownloads(parts.printer, self._downloads),
             self._commands.submit,
             self._core.tell,
             self._core.on_command_begin,
@@ -135,6 +142,8 @@ class Agent:
         for worker in self._workers():
             worker.start()
         self._snapshots.submit(lambda: self._event_pictures.keep_only(waiting))
+        if self._downloads is not None:
+            self._downloads.recover()
 
     def post(self, event: HostEvent) -> None:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""
@@ -162,6 +171,8 @@ class Agent:
         """
         deadline = time.monotonic() + seconds
         self._runner.stop()
+        if self._downloads is not None:
+            self._downloads.stop()
         self._core.say_last_words(min(LAST_WORDS_SECONDS, seconds / 2))
         workers = [*self._tunnel.stop(), *self._workers(), *self._crew.workers]
         stragglers = stop_all(workers, deadline - time.monotonic())
@@ -172,7 +183,20 @@ class Agent:
         return stragglers
 
     def _workers(self) -> list[Worker]:
-        return [self._core.worker, self._link.worker, self._commands, self._snapshots.worker]
+        workers = [self._core.worker, self._link.worker, self._commands, self._snapshots.worker]
+        download = self._downloads.worker if self._downloads is not None else None
+        return workers if download is None else [*workers, download]
+
+    def _make_downloads(self, parts: Parts) -> Downloads | None:
+        if parts.files is None or parts.new_http is None:
+            return None
+        return Downloads(
+            parts.files,
+            Surroundings(
+                parts.config, parts.http, parts.new_http, parts.clock, parts.database,
+                tell=self._on_download, alert=self.post,
+            ),
+        )  # fmt: skip
 
     def _request(self) -> tuple[str, Mapping[str, str]]:
         config = self._parts.config
@@ -206,6 +230,9 @@ class Agent:
 
     def _on_link_event(self, event: LinkEvent) -> bool:
         return self._core.on_link_event(event)
+
+    def _on_download(self, download: Download | None) -> None:
+        self._core.on_download(download)
 
     def _on_camera_state(self, name: str, ok: bool, reason: str | None) -> None:
         self._cameras[name] = None if ok else reason

@@ -18,7 +18,7 @@ from agent_core.database import Database
 from agent_core.errors import AuthRefused, NeedsPerson
 from agent_core.features.printer_events import Courier, EventDesk
 from agent_core.features.watches import CameraWatch, ThermalWatch
-from agent_core.model import ActivePrint, AlertRaised, HostEvent, Job, LinkState, Phase
+from agent_core.model import ActivePrint, AlertRaised, Download, HostEvent, Job, LinkState, Phase
 from agent_core.outbox import LIMIT, Entry, Lane, Outbox
 from agent_core.passthru import Handler, PassthruDesk, Route
 from agent_core.ports import Clock
@@ -180,6 +180,17 @@ class Core:
     def waiting_for_http(self) -> Collection[str]:
         """Ids of the events whose snapshots are still wanted; before the start only."""
         return [entry.id for entry in self._outbox.waiting(LIMIT, lane=Lane.HTTP)]
+
+    def on_download(self, download: Download | None) -> None:
+        """How far a download is; None: it is over."""
+
+        def show() -> None:
+            changed = (download is None) is not (self.state.download is None)
+            self.state = replace(self.state, download=download)
+            if changed:
+                self._want_status()
+
+        self.run_soon(show)
 
     def idle_seconds(self) -> float:
         """Seconds since the core last turned; over a minute means that it hangs."""
@@ -395,7 +406,7 @@ class Core:
     def _status_due(self) -> float:
         return self._schedule.due(
             viewing=self._session.viewing,
-            active=self.state.phase.active,
+            active=self.state.phase.active or self.state.phase is Phase.DOWNLOADING,
             ours=self._session.speaks(wire.Capability.EVENT_ACK),
         )
 

@@ -53,13 +53,15 @@ class HttpClient:
     def send(self, request: HttpRequest) -> HttpResponse:
         to = http_form.target(request.url, request.query)
         body = http_form.body(request, os.urandom(16).hex())
-        deadline = Deadline(request.timeout, self._monotonic)
+        deadline = Deadline(request.timeout, self._monotonic, request.stall)
+        # An idle connection was made for somebody else's request, perhaps to where this one must not go.
+        fresh = request.peer_allowed is not None
         try:
-            return self._exchange(self._take(to, request.verify_tls), to, request, body, deadline)
+            return self._exchange(self._take(to, request, fresh=fresh), to, request, body, deadline)
         except _StaleError:
             # The peer closed an idle connection just as we began to use it; nothing was answered. Ask once more on a
             # new one, as browsers do.
-            return self._exchange(self._take(to, request.verify_tls, fresh=True), to, request, body, deadline)
+            return self._exchange(self._take(to, request, fresh=True), to, request, body, deadline)
 
     def close(self) -> None:
         with self._lock:
@@ -71,17 +73,18 @@ class HttpClient:
         for line in idle:
             line.close()
 
-    def _take(self, to: Target, verify_tls: bool, *, fresh: bool = False) -> Line:
+    def _take(self, to: Target, request: HttpRequest, *, fresh: bool = False) -> Line:
         """A connection for one exchange, an idle one if there is any that still lives."""
         with self._lock:
             if self._closed:
                 raise Unreachable(f"{to.where}: not asked, since the agent stops")
-            line = self._idle.pop(_key(to, verify_tls), None)
+            line = self._idle.pop(_key(to, request.verify_tls), None)
             if line is not None and (fresh or not line.alive()):
                 line.close()
                 line = None
             if line is None:
-                line = Line(to, proxy_for(to.scheme, to.host, self._environ), verify_tls)
+                proxy = proxy_for(to.scheme, to.host, self._environ)
+                line = Line(to, proxy, request.verify_tls, request.peer_allowed)
             self._busy.add(line)
             return line
 
@@ -114,7 +117,8 @@ class HttpClient:
         except ssl.SSLError as error:
             raise tls.explain(error, line.where) from None
         except TimeoutError:
-            raise Unreachable(f"{line.where}: no complete answer within {request.timeout:.3g} s") from None
+            seconds = request.timeout if request.stall is None else request.stall
+            raise Unreachable(f"{line.where}: no complete answer within {seconds:.3g} s") from None
         except (OSError, http.client.HTTPException) as error:
             if self._closed:
                 raise Unreachable(f"{line.where}: given up, since the agent stops") from None
@@ -160,6 +164,9 @@ def _read(answer: http.client.HTTPResponse, request: HttpRequest, where: str) ->
         headers[name.lower()] = f"{known}, {value}" if known else value
     if (answer.length or 0) > request.limit:
         raise ServerTrouble(f"{where}: answers with {answer.length} bytes, at most {request.limit} are taken")
+    take = request.receive(answer.status, headers) if request.receive is not None else None
+    if take is not None:
+        return _hand_over(answer, take, request, headers, where)
     cut = False
     with GrowingBody() as body:
         while piece := answer.read1(READ_SIZE):
@@ -174,3 +181,24 @@ def _read(answer: http.client.HTTPResponse, request: HttpRequest, where: str) ->
         keep = not cut and not answer.will_close
         answer.close()
         return HttpResponse(answer.status, headers, body.piece(0, len(body))), keep
+
+
+def _hand_over(
+    answer: http.client.HTTPResponse,
+    take: Callable[[bytes], None],
+    request: HttpRequest,
+    headers: Mapping[str, str],
+    where: str,
+) -> tuple[HttpResponse, bool]:
+    """The body goes to `take` as it comes: no more than READ_SIZE of it is ever in memory."""
+    size = 0
+    while piece := answer.read1(READ_SIZE):
+        size += len(piece)
+        if size > request.limit:
+            raise ServerTrouble(f"{where}: answers with more than the {request.limit} bytes that are taken")
+        take(piece)
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+    keep = not answer.will_close
+    answer.close()
+    return HttpResponse(answer.status, headers, b""), keep

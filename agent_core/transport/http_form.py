@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
 from agent_core.errors import ConfigInvalid
-from agent_core.ports import HttpRequest, Upload
+from agent_core.ports import FileOnDisk, HttpRequest, Upload
 
-Piece = bytes | memoryview
+Piece = bytes | memoryview | FileOnDisk
 
 _KEPT = "/%:@!$&'()*+,;=~-._"
 """What stays as it is in a path; anything else, above all white space and line ends, is percent-encoded."""
@@ -94,7 +94,8 @@ def _multipart(form: Mapping[str, str], files: Mapping[str, Upload], boundary: s
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(name)}"; '
             f'filename="{_escaped(upload.filename)}"\r\nContent-Type: {upload.content_type}\r\n\r\n'
         )
-        pieces += [head.encode(), memoryview(upload.content), b"\r\n"]
+        content = upload.content
+        pieces += [head.encode(), memoryview(content) if isinstance(content, bytes) else content, b"\r\n"]
     pieces.append(f"--{boundary}--\r\n".encode())
     return Body(tuple(pieces), f"multipart/form-data; boundary={boundary}")
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
-from agent_core.errors import Unreachable
+from agent_core.errors import Rejected, Unreachable
+from agent_core.ports import FileOnDisk
 from agent_core.transport import tls
 from agent_core.transport.http_form import Piece, Target
 from agent_core.transport.proxy import Proxy
@@ -20,30 +22,35 @@ SEND_SIZE = 64 * 1024
 
 
 class Deadline:
-    """Seconds that are left of an exchange."""
+    """Seconds that are left of an exchange. `stall`: what one step of it may take at the most."""
 
-    __slots__ = ("_end", "_monotonic")
+    __slots__ = ("_end", "_monotonic", "_stall")
 
-    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, seconds: float, monotonic: Callable[[], float], stall: float | None = None) -> None:
         self._monotonic = monotonic
         self._end = monotonic() + seconds
+        self._stall = stall
 
     def left(self) -> float:
         """More than 0. Raises TimeoutError."""
         left = self._end - self._monotonic()
         if left <= 0:
             raise TimeoutError
-        return left
+        return left if self._stall is None else min(left, self._stall)
 
 
 class Line:
     """A connection to one peer. `cut` may be called from any thread, all else from the one that uses it."""
 
-    def __init__(self, to: Target, proxy: Proxy | None, verify_tls: bool) -> None:
+    def __init__(
+        self, to: Target, proxy: Proxy | None, verify_tls: bool, peer_allowed: Callable[[str], bool] | None = None
+    ) -> None:
         # Of `to` only the peer counts: the next exchange may ask for another path.
         self.to = to
         self.proxy = proxy
         self.verify_tls = verify_tls
+        # What the name stands for now, not what it stood for a moment ago: names may be made to change in between.
+        self._peer_allowed = peer_allowed if proxy is None else None
         self.used = False
         """Whether an exchange went well before: its peer may have closed it meanwhile."""
         self._sock: socket.socket | None = None
@@ -71,6 +78,9 @@ class Line:
     def _dial(self, host: str, port: int, deadline: Deadline) -> socket.socket:
         # As bytes, since a str is sent through the idna codec, which costs a megabyte.
         found = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
+        allowed = self._peer_allowed
+        if allowed is not None and not all(allowed(str(address[0])) for *_, address in found):
+            raise Rejected(f"{self.where} leads into a private network, where this must not be fetched from")
         trouble = OSError("no address")
         for index, (family, kind, protocol, _, address) in enumerate(found):
             # An address that swallows packets (a half-working IPv6) must leave time for the next.
@@ -113,9 +123,9 @@ class Line:
     def send(self, pieces: Iterable[Piece], deadline: Deadline) -> None:
         sock = self._open_socket()
         for piece in pieces:
-            for begin in range(0, len(piece), SEND_SIZE):
+            for part in _parts(piece):
                 sock.settimeout(deadline.left())
-                sock.sendall(piece[begin : begin + SEND_SIZE])
+                sock.sendall(part)
 
     def answer(self, method: str, deadline: Deadline) -> http.client.HTTPResponse:
         """The answer, its headers read and its body not."""
@@ -157,6 +167,24 @@ class Line:
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
+
+
+def _parts(piece: Piece) -> Iterator[bytes | memoryview]:
+    """Never more than SEND_SIZE of it in memory. Raises Rejected if a file on disk is not what it was."""
+    if not isinstance(piece, FileOnDisk):
+        for begin in range(0, len(piece), SEND_SIZE):
+            yield piece[begin : begin + SEND_SIZE]
+        return
+    left = piece.size
+    try:
+        with Path(piece.path).open("rb", buffering=0) as file:
+            while left and (part := file.read(min(SEND_SIZE, left))):
+                left -= len(part)
+                yield part
+    except OSError as error:
+        raise Rejected(f"a file that is to be sent cannot be read: {error.strerror}") from None
+    if left:
+        raise Rejected("a file that is to be sent has become shorter meanwhile")
 
 
 class _Reader(io.RawIOBase):

@@ -197,6 +197,24 @@ class Temperature:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """Ours: a file on its way to the printer, while the text is `G-Code Downloading`; sizes in bytes."""
+
+    name: str
+    done: int = 0
+    total: int | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        percent = round(min(100.0, 100.0 * self.done / self.total), 1) if self.total else None
+        return {"name": self.name, "done": self.done, "total": self.total, "completion": percent}
+
+    @classmethod
+    def from_wire(cls, wire: Json) -> Download:
+        done, total = read.integer(wire.get("done")), read.integer(wire.get("total"))
+        return cls(read.text(wire.get("name")) or "", done or 0, total)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What the printer does at `ts` (Unix seconds); `ts` is always truthy, else a server does not keep it."""
 
@@ -215,6 +233,7 @@ class Status:
     fan_speed: float | None = None
     message: str | None = None
     user_interaction_required: bool | None = None
+    download: Download | None = None
 
     def to_wire(self) -> dict[str, Any]:
         wire: dict[str, Any] = {
@@ -239,6 +258,8 @@ class Status:
             wire["file_metadata"]["hash"] = self.file_hash
         if self.user_interaction_required is not None:
             wire["user_interaction_required"] = self.user_interaction_required
+        if self.download is not None:
+            wire["download"] = self.download.to_wire()
         return wire
 
     @classmethod
@@ -248,6 +269,7 @@ class Status:
         analysis = read.mapping(metadata.get("analysis")) or {}
         area = read.mapping(analysis.get("printingArea")) or {}
         temperatures = read.mapping(wire.get("temperatures")) or {}
+        download = read.mapping(wire.get("download"))
         return cls(
             ts=read.number(wire.get("_ts")) or 0,
             state=State.from_wire(read.mapping(wire.get("state")) or {}),
@@ -268,4 +290,5 @@ class Status:
             fan_speed=read.number(wire.get("currentFanSpeed")),
             message=read.text((read.mapping(wire.get("display_status")) or {}).get("message")),
             user_interaction_required=read.flag(wire.get("user_interaction_required")),
+            download=None if download is None else Download.from_wire(download),
         )

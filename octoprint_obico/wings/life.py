@@ -9,6 +9,7 @@ import octoprint
 import octoprint.plugin
 from octoprint.filemanager import NoSuchStorage
 from octoprint.filemanager.storage import StorageError
+from octoprint.filemanager.util import DiskFileWrapper
 from octoprint.printer import InvalidFileLocation, InvalidFileType, PrinterCallback
 from octoprint.webcams import get_snapshot_webcam, get_webcams
 
@@ -20,6 +21,7 @@ from octoprint_obico.discovery import Finder
 from octoprint_obico.logs import ScrubbedLogs
 from octoprint_obico.printer import OctoPrintPort
 from octoprint_obico.service import Service
+from octoprint_obico.stored_files import FileTools, OctoPrintFiles
 from octoprint_obico.wings.base import Wing, log
 
 _FILE_EVENTS = frozenset({"FileSelected", "FileDeselected", "PrintStarted", "MetadataAnalysisFinished"})
@@ -121,6 +123,9 @@ class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin
         control = OctoPrintControl(octoprint_parts)
         self._tools.routes = {**control_routes(control), **control.routes()}
         self._tools.tunnel = self._own_page
+        self._tools.files = OctoPrintFiles(
+            FileTools(self._file_manager, self._printer, DiskFileWrapper, _FILE_ERRORS), printer.state_id
+        )
         self._service = service
         self._host.look_up_file()
         self._host.firmware(self._firmware)

@@ -58,6 +58,7 @@ async def static(path: str) -> Response:
 
 
 @router.get("/media/{path:path}", include_in_schema=False)
+@router.head("/media/{path:path}", include_in_schema=False)
 async def media(path: str, context: Services, expires: str = "", digest: str = "") -> Response:
     """A stored picture; the signature in the address is the permission (wire-protocol.md §6.6)."""
     if not context.signer.allows(path, expires, digest, context.now().timestamp()):

@@ -123,6 +123,13 @@ class Printer(ABC):
         """`how` is `term` or `kill`, where the kind makes that difference."""
 
     @abstractmethod
+    def relink(self, url: str) -> None:
+        """Links the same printer anew, to the server at that address. Does not wait."""
+
+    def hold(self) -> None:  # noqa: B027 - most kinds need nothing
+        """Makes `slow_file` last until `finish` or `host_cancel`, where its moves alone do not."""
+
+    @abstractmethod
     def log(self) -> str:
         """What the agent has logged."""
 
@@ -238,9 +245,24 @@ class OctoPrintPrinter(Printer):
     def link(self) -> None:
         """As the plugin's settings page does."""
         before = {printer["id"] for printer in self.rest.printers()}
+        # A busy machine: OctoPrint has its printer before it has told its plugins that it is up.
+        wait_for(lambda: self.host.request("GET", "/api/plugin/obico")[0] == 200, 60, "the plugin to be up")
         body = {"command": "link", "server": self.server.url, "code": self.rest.new_code()}
         self.host.post("/api/plugin/obico", body)
         self._linked(before)
+
+    def relink(self, url: str) -> None:
+        body = {"command": "link", "server": url, "code": self.rest.new_code(self.number)}
+        self.host.post("/api/plugin/obico", body)
+
+    @property
+    def slow_file(self) -> str:
+        return octoprint_file()
+
+    @property
+    def downloads(self) -> Path:
+        """Where files from the server come to lie."""
+        return self.host.basedir / "uploads" / "ObicoUpload"
 
     def start(self, name: str) -> None:
         before = len(self.host.received_lines())
@@ -333,6 +355,23 @@ class KlipperPrinter(Printer):
         self.agent.link(self.server.url, self.rest.new_code())
         self.agent.start()
         self._linked(before)
+
+    def relink(self, url: str) -> None:
+        self.agent.stop()
+        self.agent.link(url, self.rest.new_code(self.number))
+        self.agent.start()
+
+    @property
+    def slow_file(self) -> str:
+        return klipper_file()
+
+    @property
+    def downloads(self) -> Path:
+        """Where files from the server come to lie."""
+        return self.klipper.gcodes / "Obico_Upload"
+
+    def hold(self) -> None:
+        self.klipper.control.hold(HOLD)
 
     def start(self, name: str) -> None:
         self.klipper.upload(name, klipper_file().encode())

@@ -14,6 +14,7 @@ from agent_core.config import AgentConfig, Secret
 from agent_core.model import (
     ActivePrint,
     CameraInfo,
+    Download,
     FilamentNeed,
     HostSettings,
     Job,
@@ -23,6 +24,7 @@ from agent_core.model import (
     Temperature,
 )
 from agent_core.reducer import AgentState, EmitPrintEvent
+from agent_core.wire import status as tree
 from agent_core.wire.codec import encode
 from agent_core.wire.messages import EventType
 
@@ -187,3 +189,20 @@ def test_urgent_changes_go_at_once_but_not_in_bursts(changes: list[float], due: 
 def test_pictures_are_taken_while_it_prints_only() -> None:
     assert payload.printing_for_pictures(STATE)
     assert not payload.printing_for_pictures(replace(STATE, report=PrinterReport(phase=Phase.PAUSED, printing=True)))
+
+
+def test_a_download_is_shown_over_operational_only() -> None:
+    idle = AgentState(report=PrinterReport(phase=Phase.OPERATIONAL, message="M117"), print_known=True)
+    shown = payload.status(replace(idle, download=Download("clip.gcode", 1_000, 3_000)), 1.0).to_wire()
+    assert shown["state"]["text"] == "G-Code Downloading"
+    assert (shown["state"]["flags"]["operational"], shown["state"]["flags"]["ready"]) == (False, False)
+    assert shown["display_status"]["message"] == "Downloading clip.gcode: 33 %"
+    assert shown["download"] == {"name": "clip.gcode", "done": 1_000, "total": 3_000, "completion": 33.3}
+    assert tree.Status.from_wire(shown).download == tree.Download("clip.gcode", 1_000, 3_000)
+    unknown = payload.status(replace(idle, download=Download("clip.gcode", 5)), 1.0).to_wire()
+    assert unknown["display_status"]["message"] == "Downloading clip.gcode"
+    assert unknown["download"]["completion"] is None
+    for other in (idle, replace(idle, report=CLIP, download=Download("clip.gcode"))):
+        told = payload.status(other, 1.0).to_wire()
+        assert "download" not in told
+        assert told["state"]["text"] != "G-Code Downloading"

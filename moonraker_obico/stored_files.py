@@ -1,0 +1,193 @@
+"""Klipper's G-code files by way of Moonraker (agent_core.features.downloads.FilePort), wherever it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from agent_core import pause_klipper as klipper
+from agent_core.errors import CommandFailed, Rejected
+from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.ports import FileOnDisk, Http, HttpRequest, HttpResponse, Interrupt, Upload
+from agent_core.transport.proxy import local
+from moonraker_obico.klipper_api import KlipperApi, Objects
+from moonraker_obico.moonraker_socket import KEY_WANTED, Address
+from moonraker_obico.objects import as_number
+from moonraker_obico.report import FileFacts, job
+
+FOLDER = "Obico_Upload"
+"""The public agent's; clients hide it (wire-protocol.md §8)."""
+
+UPLOAD_SECONDS, UPLOAD_STALL = 1800.0, 300.0
+"""Moonraker reads a large file for its metadata before it answers; that takes minutes on a small board."""
+
+START_SECONDS = 60.0
+CONFIRM_SECONDS = 15.0
+SAME_SECONDS = 0.002
+"""`modified` times that differ by less are the same one, written with more or fewer digits."""
+
+
+class KlipperFiles:
+    """`new_http`: a client for one exchange with Moonraker, which `abort` can close."""
+
+    answers_mismatch = False
+
+    def __init__(
+        self, api: KlipperApi, address: Address, new_http: Callable[[], Http], work_folder: Path
+    ) -> None:
+        self._api, self._address, self._new_http, self._work_folder = api, address, new_http, work_folder
+        self._lock = threading.Lock()  # guards the next
+        self._http: Http | None = None
+
+    @property
+    def copies(self) -> int:
+        """Moonraker takes a copy; on this machine both lie on one disk as a rule."""
+        return 2 if local(self._address.host) else 1
+
+    # --- the printer ---
+
+    def check_idle(self) -> None:
+        _require_ready(self._api.objects())
+        # Asked anew: where a print is paused, Klipper would begin another one right over it.
+        fresh = self._api.query({"webhooks": None, "print_stats": ("state",), "pause_resume": ("is_paused",)})
+        _require_ready(fresh)
+        if klipper.print_state(fresh) in {"printing", "paused"}:
+            raise Rejected(BUSY)
+
+    def start(self, path: str) -> None:
+        self._api.call("printer.print.start", {"filename": path}, timeout=START_SECONDS)
+
+        def begun(objects: Objects) -> bool:
+            stats = objects.get("print_stats") or {}
+            return stats.get("state") in {"printing", "paused"} or (
+                stats.get("filename") == path and stats.get("state") not in {None, "standby"}
+            )
+
+        if not self._api.wait_for(begun, timeout=CONFIRM_SECONDS):
+            raise CommandFailed("Klipper took the file, but did not begin to print it; its console says why")
+
+    # --- files ---
+
+    def work_folder(self) -> Path:
+        return self._work_folder
+
+    def path_for(self, name: str) -> str:
+        return f"{FOLDER}/{name}"
+
+    def size(self, path: str) -> int | None:
+        found = self._entry(path)
+        size = None if found is None else as_number(found.get("size"))
+        return None if size is None else int(size)
+
+    def digest(self, path: str, interrupt: Interrupt) -> str:
+        found = hashlib.sha256()
+
+        def take(piece: bytes) -> None:
+            if interrupt.is_set():
+                raise Rejected(interrupt.reason)
+            found.update(piece)
+
+        def receive(status: int, _headers: Mapping[str, str]) -> Callable[[bytes], None]:
+            if status != 200:
+                raise CommandFailed(f"Moonraker does not give {path} out (error {status})")
+            return take
+
+        self._ask(HttpRequest(
+            "GET", self._url(f"server/files/gcodes/{quote(path)}"), headers=self._headers(), receive=receive,
+            timeout=UPLOAD_SECONDS, stall=UPLOAD_STALL, limit=2**40,
+        ))  # fmt: skip
+        return found.hexdigest()
+
+    def take(self, part: Path, path: str, sha256: str, interrupt: Interrupt) -> None:
+        if interrupt.is_set():
+            raise Rejected(interrupt.reason)
+        if self.size(path) is not None:
+            raise CommandFailed(f"{path} is there already")  # Moonraker itself would overwrite it
+        folder, _, name = path.rpartition("/")
+        content = FileOnDisk(str(part), part.stat().st_size)
+        self._ask(HttpRequest(
+            "POST", self._url("server/files/upload"), headers=self._headers(),
+            form={"root": "gcodes", "path": folder, "checksum": sha256},
+            files={"file": Upload(name, content)}, timeout=UPLOAD_SECONDS, stall=UPLOAD_STALL,
+        ))  # fmt: skip
+
+    def stored(self, path: str) -> StoredFile:
+        try:
+            metadata = self._api.call("server.files.metadata", {"filename": path}, timeout=30.0)
+        except CommandFailed:
+            metadata = self._entry(path)  # a file that Moonraker could not read through
+        # The very words of the report of its print, by which the server will know it again.
+        facts = FileFacts(path, metadata if isinstance(metadata, dict) else {})
+        return StoredFile(path, job(facts).signature)
+
+    def matches(self, path: str, signature: str) -> bool | None:
+        found = self._entry(path.removeprefix("gcodes/"))
+        modified = None if found is None else as_number(found.get("modified"))
+        if modified is None:
+            return None
+        kind, _, said = signature.partition(":")
+        try:
+            return kind == "ts" and abs(float(said) - modified) < SAME_SECONDS
+        except ValueError:
+            return False
+
+    def abort(self) -> None:
+        with self._lock:
+            http = self._http
+        if http is not None:
+            http.close()
+
+    # --- Moonraker ---
+
+    def _entry(self, path: str) -> Mapping[str, Any] | None:
+        """What Moonraker lists of a file: `size`, `modified`."""
+        folder, _, name = f"gcodes/{path}".rpartition("/")
+        try:
+            found = self._api.call("server.files.get_directory", {"path": folder, "extended": False}, timeout=30.0)
+        except CommandFailed:
+            return None  # no such folder
+        files = found.get("files") if isinstance(found, dict) else None
+        listed = [entry for entry in files if isinstance(entry, dict)] if isinstance(files, list) else []
+        return next((entry for entry in listed if entry.get("filename") == name), None)
+
+    def _url(self, path: str) -> str:
+        return f"http://{self._address.bracketed}/{path}"
+
+    def _headers(self) -> dict[str, str]:
+        key = self._address.api_key
+        return {} if key is None else {"X-Api-Key": key.reveal()}
+
+    def _ask(self, request: HttpRequest) -> None:
+        """Raises CommandFailed with Moonraker's words, Unreachable."""
+        http = self._new_http()
+        with self._lock:
+            self._http = http
+        try:
+            response = http.send(request)
+        finally:
+            with self._lock:
+                self._http = None
+            http.close()
+        if response.status in {401, 403} and "authorized" in _words(response).lower():
+            raise CommandFailed(KEY_WANTED)
+        if not 200 <= response.status < 300:
+            raise CommandFailed(f"Moonraker refused the file: {_words(response) or f'error {response.status}'}")
+
+
+def _words(response: HttpResponse) -> str:
+    try:
+        told = json.loads(response.body)["error"]["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return str(told)[:300]
+
+
+def _require_ready(objects: Objects) -> None:
+    why = klipper.not_ready(objects)
+    if why is not None:
+        raise Rejected(f"Printer not ready: {why}")
