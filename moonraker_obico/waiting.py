@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent_core.errors import AgentError
-from agent_core.features.discovery import HostFacts, Progress
+from agent_core.features.discovery import HostFacts, Phase, Progress
 from agent_core.features.handshake_server import HandshakeServer
 from agent_core.features.linking import Linked
 from agent_core.features.search import PERSON_SECONDS, SERVICE_SECONDS, Search, SearchParts, host_facts
@@ -69,7 +69,10 @@ class Waiting:
 
     @property
     def over(self) -> bool:
-        """Whether another program was to link this printer, and has had its time."""
+        """Whether another program was to link this printer, and has had its time; or a link was found. Who still waits
+        then has to begin again: the token was taken away at once."""
+        if self.search.progress.phase is Phase.LINKED:
+            return True
         return self._yielded_at is not None and self._clock.monotonic() - self._yielded_at > PERSON_SECONDS
 
     def describe(self) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Supervisor:
             self._seen = stamps
             self._reload()
         if self._waiting is not None and self._waiting.over:
-            # `link` had its time; if it was given up, we are the ones to go on.
+            # `link` had its time; if it was given up, we are the ones to go on. (Or the token came and went.)
             self._end_waiting()
             self._wait_to_be_linked()
         if self._app is None or self._app.alive():

@@ -35,7 +35,10 @@ def page(path: str) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def index() -> Response:
-    return await run_in_threadpool(page, "index.html")
+    answer = await run_in_threadpool(page, "index.html")
+    # Its link dialog opens a little window at the printer, which answers to its opener (wire-protocol.md §2.2).
+    answer.headers["cross-origin-opener-policy"] = "same-origin-allow-popups"
+    return answer
 
 
 @router.get("/login", include_in_schema=False)

@@ -79,6 +79,13 @@ export const linkCode = (printerId) =>
   get(`/api/v1/onetimeverificationcodes/${printerId === null ? "" : `?printer_id=${printerId}`}`);
 export const linkCodeState = (id) => get(`/api/v1/onetimeverificationcodes/${id}/`);
 
+/** The printers that announce themselves from this network (wire-protocol.md §2.2). */
+export const nearbyPrinters = () => get("/api/v1/printer_discovery/");
+export const handOver = (code, deviceId, secret) =>
+  post("/api/v1/printer_discovery/", { code, device_id: deviceId, device_secret: secret });
+export const claimPasscode = (passcode, code) =>
+  post("/api/v1/one_time_passcodes/", { one_time_passcode: passcode, verification_code: code });
+
 /** verdict: "FAILED" | "NOT_FAILED" */
 export const acknowledge = (id, verdict) => post(`/api/v1/printers/${id}/acknowledge_alert/?alert_overwrite=${verdict}`);
 export const mute = (id, muted) => post(`/api/v1/printers/${id}/mute_current_print/?mute_alert=${muted}`);

@@ -122,7 +122,8 @@ async function checkLogin() {
     return true;
   }
   if (state.setup_needed || !state.logged_in) {
-    location.replace(state.setup_needed ? "/setup" : "/login");
+    // What stands behind the # comes back after the log-in; no server gets to see it.
+    location.replace(state.setup_needed ? "/setup" : `/login${location.hash}`);
     return false;
   }
   setText(document.getElementById("who"), state.user?.name ?? "");
@@ -214,8 +215,8 @@ const actions = {
     }
   },
 
-  async link(id = null) {
-    const linked = await linkPrinter(id === null ? null : store.printer(id), () => store.serverNow());
+  async link(id = null, passcode = "") {
+    const linked = await linkPrinter(id === null ? null : store.printer(id), () => store.serverNow(), passcode);
     if (linked !== null) notice(`${printerName(linked)} is linked.`);
   },
 
@@ -309,9 +310,16 @@ function summarise(ids, live) {
     .join(" · ");
 }
 
-/* ---- addresses: #/prints/7 shows that print, #/printers/2 that card; alerts link to them ---- */
+/* ---- addresses: #/prints/7 shows that print, #/printers/2 that card; alerts link to them. #/link?passcode=k3x9a, from
+   a printer's QR code, offers to link it ---- */
 
 async function route() {
+  if (location.hash.startsWith("#/link")) {
+    const passcode = /^#\/link\?passcode=([a-z0-9]{1,12})$/i.exec(location.hash)?.[1] ?? "";
+    history.replaceState(null, "", location.pathname);
+    if (!document.querySelector("dialog[open]")) await actions.link(null, passcode);
+    return;
+  }
   const [, kind, id] = /^#\/(prints|printers)\/(\d+)$/.exec(location.hash) ?? [];
   if (kind === "printers") {
     const card = cards.get(Number(id));

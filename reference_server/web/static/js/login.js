@@ -7,11 +7,12 @@ const trouble = document.getElementById("trouble");
 const codeField = document.getElementById("code-field");
 const submit = form.querySelector("button[type=submit]");
 
-/** Where to go afterwards: a page of this server (`?next=/…`), else the start. */
+/** Where to go afterwards: a page of this server (`?next=/…`), else the start, or what of it stands behind the #. */
 function next() {
-  const wanted = new URLSearchParams(location.search).get("next") ?? "/";
+  const wanted = new URLSearchParams(location.search).get("next");
+  if (wanted === null) return location.hash.startsWith("#/") ? `/${location.hash}` : "/";
   const address = new URL(wanted, location.origin);
-  return wanted.startsWith("/") && address.origin === location.origin ? address.pathname + address.search : "/";
+  return wanted.startsWith("/") && address.origin === location.origin ? address.pathname + address.search + address.hash : "/";
 }
 
 function complain(words) {

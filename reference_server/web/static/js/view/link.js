@@ -4,8 +4,10 @@ import { h, icon, setText, show } from "../dom.js";
 import { countdown, toDate } from "../format.js";
 import { printerName } from "../state.js";
 import { dialogHead, openDialog } from "./confirm.js";
+import { nearby } from "./nearby.js";
 
 const POLL = 3000;
+const HURRY = 20_000; // ms after the printer was told in which the page looks more often
 
 function copyable(label, value) {
   const said = h("span", { class: "copied", role: "status" });
@@ -33,8 +35,8 @@ function copyable(label, value) {
   return { node, code };
 }
 
-/** `printer` null links a new one. Resolves with the linked Printer, or null. */
-export async function linkPrinter(printer, serverNow) {
+/** `printer` null links a new one; `passcode`: one that came with the address. Resolves with the linked Printer, or null. */
+export async function linkPrinter(printer, serverNow, passcode = "") {
   const again = printer !== null;
   const dialog = h("dialog", { class: "link" });
   const [head, id] = dialogHead(again ? `Link ${printerName(printer)} again` : "Link a printer", dialog);
@@ -47,6 +49,17 @@ export async function linkPrinter(printer, serverNow) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(document.location.hostname);
   const address = copyable("Server address", server);
   const command = copyable("Command", "…");
+  let hurried = 0; // when the printer was told to come
+  let code = null;
+  let linked = null;
+  const without = nearby({
+    code: () => (code === null || renew.hidden === false ? null : code.code),
+    linked: () => linked !== null,
+    hurry: () => {
+      hurried = Date.now();
+    },
+    passcode,
+  });
   const steps = h(
     "div",
     { class: "dialog-body" },
@@ -59,11 +72,12 @@ export async function linkPrinter(printer, serverNow) {
       : null,
     h("div", { class: "code-box" }, digits, clock, renew),
     trouble,
+    without.node,
     h("h3", {}, "OctoPrint"),
     h(
       "p",
       {},
-      "Open OctoPrint, then Settings → Obico. Enter the server address and the code, and press Link.",
+      "Open OctoPrint, then Settings → Obico. Enter the server address and the code, and press Link; or press “Link without typing” there.",
     ),
     address.node,
     h("h3", {}, "Klipper"),
@@ -82,8 +96,6 @@ export async function linkPrinter(printer, serverNow) {
   );
   dialog.append(head, steps, h("footer", { class: "dialog-foot" }, h("button", { type: "button", onclick: () => dialog.close("") }, "Close")));
 
-  let code = null;
-  let linked = null;
   let polling = false;
   const complain = (words) => {
     setText(trouble, words ?? "");
@@ -128,9 +140,11 @@ export async function linkPrinter(printer, serverNow) {
       polling = false;
     }
   };
-  const timers = [setInterval(tick, 1000), setInterval(poll, POLL)];
-  fetchCode();
+  const fast = () => Date.now() - hurried < HURRY && poll();
+  const timers = [setInterval(tick, 1000), setInterval(poll, POLL), setInterval(fast, 700)];
+  fetchCode().then(without.focus);
   await openDialog(dialog);
   timers.forEach(clearInterval);
+  without.end();
   return linked;
 }
