@@ -13,16 +13,18 @@ __plugin_license__ = "AGPL-3.0-or-later"
 __plugin_pythoncompat__ = ">=3.10,<4"
 __plugin_privacypolicy__ = ""
 
-# OctoPrint reads both from the package after __plugin_load__.
+# OctoPrint reads these from the package after __plugin_load__.
 __plugin_implementation__: Any = None
 __plugin_hooks__: dict[str, Any] = {}
+__plugin_helpers__: dict[str, Any] = {}
 
 
 def __plugin_load__() -> None:  # noqa: N807 - OctoPrint's name
     """Only a plugin that is enabled is imported further: a disabled one costs OctoPrint nothing."""
-    global __plugin_implementation__, __plugin_hooks__  # noqa: PLW0603 - how OctoPrint wants it
+    global __plugin_implementation__, __plugin_hooks__, __plugin_helpers__  # noqa: PLW0603 - how OctoPrint wants it
     from octoprint_obico.plugin import ObicoPlugin
 
     plugin = ObicoPlugin()
     __plugin_implementation__ = plugin
     __plugin_hooks__ = plugin.hooks()
+    __plugin_helpers__ = plugin.helpers()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent_core.commands import CommandResult
 from agent_core.config import AgentConfig, CameraConfig, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
@@ -16,6 +17,7 @@ from agent_core.features.downloads import FilePort
 from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code
+from agent_core.features.pause_reason import PauseReason, fetch_picture, mute_alerts
 from agent_core.features.scrub import Scrubber, secrets_in
 from agent_core.features.search import Search, SearchParts, host_facts
 from agent_core.model import HostSettings, Job, LinkState, Temperature
@@ -44,6 +46,7 @@ class OctoPrint:
     printer: Any
     settings: Any
     plugins: Any
+    events: Any
     profiles: Any
     files: Any
     webcams: Callable[[], Mapping[str, Any]]
@@ -149,11 +152,7 @@ class HostBridge:
             self._octoprint.settings.global_get(["temperature", "profiles"]),
             uname=tuple(os.uname()),
             board=_board(),
-            plugins=[
-                plugin.name
-                for plugin in self._octoprint.plugins.plugins.values()
-                if plugin.enabled and not plugin.bundled and isinstance(plugin.name, str)
-            ],
+            plugins=self._plugins(),
             firmware=self._firmware,
             octoprint_version=self._octoprint.version,
         )
@@ -168,6 +167,15 @@ class HostBridge:
             log=Path(folder) / "octoprint.log",
             settings=self.values(),
         )
+
+    def _plugins(self) -> list[str]:
+        if self._octoprint.settings.get(["tell_plugins"]) is False:
+            return []
+        return [
+            plugin.name
+            for plugin in self._octoprint.plugins.plugins.values()
+            if plugin.enabled and not plugin.bundled and isinstance(plugin.name, str)
+        ]
 
     def firmware(self, payload: Mapping[str, Any]) -> None:
         """OctoPrint's FirmwareData: the printer's answer to M115."""
@@ -214,6 +222,9 @@ class HostBridge:
         # Without content: plugin messages reach every browser that is connected, logged in or not.
         self._octoprint.plugins.send_plugin_message(self._octoprint.identifier, {"type": "changed"})
 
+    def tell(self, event: str, payload: Mapping[str, Any]) -> None:
+        self._octoprint.events.fire(f"plugin_{self._octoprint.identifier}_{event}", dict(payload))
+
 
 def _board() -> str:
     try:
@@ -249,7 +260,12 @@ class CoreTools:
         self._http = HttpClient(self._called)
         self.diagnosis = Diagnosis(self._http, scrubber, version, data_dir)
 
-    def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> Agent:
+    def build(
+        self,
+        config: AgentConfig,
+        on_link_change: Callable[[LinkState], None],
+        on_command_result: Callable[[CommandResult], None],
+    ) -> Agent:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
         config = replace(config, tunnel=self.tunnel)
@@ -258,7 +274,7 @@ class CoreTools:
             Parts(
                 # A client of its own: an agent closes it for good when it stops.
                 config, self.port, self.database, self.clock, self._new_http(), on_link_change,
-                self.routes, files=self.files, new_http=self._new_http,
+                self.routes, files=self.files, new_http=self._new_http, on_command_result=on_command_result,
             )
         )  # fmt: skip
 
@@ -291,6 +307,16 @@ class CoreTools:
         picture = HttpCamera(camera, self._http).fetch()
         size = inspect(picture)
         return f"a picture of {size.width} x {size.height} pixels came ({len(picture) / 1000:.0f} kB)."
+
+    def picture(self, config: AgentConfig, reason: PauseReason) -> bytes | None:
+        picture = fetch_picture(self._http, config, reason)
+        camera = next((camera for camera in config.cameras if camera.info.primary), None)
+        if picture is not None or camera is None:
+            return picture
+        return HttpCamera(camera, self._http).fetch()
+
+    def mute_alerts(self, config: AgentConfig) -> None:
+        mute_alerts(self._http, config)
 
     def abort(self) -> None:
         self._http.close()

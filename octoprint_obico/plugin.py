@@ -10,11 +10,13 @@ from octoprint_obico.wings.gcode import GcodeHooks
 from octoprint_obico.wings.keeping import Keeping
 from octoprint_obico.wings.life import Life
 from octoprint_obico.wings.nearby import Nearby
+from octoprint_obico.wings.others import Others
 from octoprint_obico.wings.pages import Pages
+from octoprint_obico.wings.permissions import PermissionHooks
 from octoprint_obico.wings.web import Web
 
 
-class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby):
+class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby, PermissionHooks, Others):
     """OctoPrint injects `_printer`, `_settings` and the like before any of these is called."""
 
     def __init__(self) -> None:
@@ -28,4 +30,9 @@ class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby):
 
     def hooks(self) -> dict[str, Any]:
         """For OctoPrint, by name."""
-        return {**self.gcode_hooks(), **self.nearby_hooks()}
+        return {
+            **self.gcode_hooks(),
+            **self.nearby_hooks(),
+            **self.permission_hooks(),
+            **self.other_hooks(),
+        }

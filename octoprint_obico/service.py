@@ -13,19 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent_core.commands import CommandResult
 from agent_core.config import AgentConfig, CameraConfig, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
 from agent_core.features.event_texts import Sign
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
+from agent_core.features.pause_reason import PauseReason, pause_reason
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
 from agent_core.ports import Clock
 from agent_core.runtime.worker import Worker, call_later
+from agent_core.wire.messages import AckState, CommandName
 from octoprint_obico import settings
 from octoprint_obico.diagnosis import Circumstances, Diagnosis, Surroundings
 from octoprint_obico.discovery import Finder
+from octoprint_obico.pause_notice import ENDING_EVENTS, PauseNotice
 from octoprint_obico.report import Reading
 from octoprint_obico.translate import RESTARTED, Translator
 
@@ -33,6 +37,9 @@ _log = logging.getLogger("octoprint.plugins.obico")
 
 STOP_SECONDS = 3.0
 """What OctoPrint's shutdown may have to wait for us."""
+
+ORIGIN = "octoprint"
+"""The initiator of a command that was given on OctoPrint's own page."""
 
 _WAS_OFF = "the print ended while the Obico plugin was not watching"
 
@@ -65,7 +72,11 @@ class Host(Protocol):
         ...
 
     def changed(self) -> None:
-        """Tells the settings pages that are open to look again."""
+        """Tells the pages that are open to look again."""
+        ...
+
+    def tell(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Tells other plugins: OctoPrint's event `plugin_obico_<event>`."""
         ...
 
 
@@ -85,6 +96,8 @@ class RunningAgent(Protocol):
     def post(self, event: HostEvent) -> None: ...
 
     def terminal_line(self, line: str) -> None: ...
+
+    def order(self, name: CommandName, initiator: str) -> None: ...
 
     def stop(self, seconds: float = STOP_SECONDS) -> list[str]: ...
 
@@ -119,7 +132,12 @@ class Tools(Protocol):
         """Ends what waits for the network."""
         ...
 
-    def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> RunningAgent: ...
+    def build(
+        self,
+        config: AgentConfig,
+        on_link_change: Callable[[LinkState], None],
+        on_command_result: Callable[[CommandResult], None],
+    ) -> RunningAgent: ...
 
     def verify_code(self, server: str, code: str) -> Linked:
         """Asks the server; raises AgentError."""
@@ -127,6 +145,15 @@ class Tools(Protocol):
 
     def test_camera(self, camera: CameraConfig) -> str:
         """Fetches one picture and says what came; raises AgentError."""
+        ...
+
+    def picture(self, config: AgentConfig, reason: PauseReason) -> bytes | None:
+        """What the print looks like: the picture that the server decided by, else one of the primary camera, else none.
+        Raises AgentError."""
+        ...
+
+    def mute_alerts(self, config: AgentConfig) -> None:
+        """No more alerts in this print; raises AgentError."""
         ...
 
 
@@ -151,6 +178,8 @@ class Service:
         """The outcome of the last errand that a person asked for: whether it went well, and in words."""
         self._trouble: str | None = None
         self._first = True
+        self._was_connected = False
+        self.notice = PauseNotice(self._picture, host.changed)
 
     # --- life ---
 
@@ -175,13 +204,15 @@ class Service:
         if agent is not None:
             agent.stop(seconds)
         self._tools.abort()
+        waiting = errand is not None and not errand.join(seconds)
         searching = self._finder is not None and not self._finder.join(seconds)
-        if (errand is not None and not errand.join(seconds)) or searching:
+        if not self.notice.stop(seconds) or waiting or searching:
             _log.warning("the Obico settings are still waiting for the network; their thread ends with the answer")
 
     def _take_agent(self) -> RunningAgent | None:
         agent, self._agent = self._agent, None
         self._translator, self._config = None, None
+        self._was_connected = False
         if self._late is not None:
             self._late.stop()
             self._late = None
@@ -206,6 +237,8 @@ class Service:
             agent.terminal_line(line)
 
     def event(self, name: str, payload: Mapping[str, Any]) -> None:
+        if name in ENDING_EVENTS:
+            self.notice.over()
         translator = self._translator
         if translator is not None:
             translator.event(name, payload)
@@ -249,6 +282,7 @@ class Service:
         def work() -> str:
             linked = self._tools.verify_code(address, digits)
             self._host.save({"endpoint_prefix": address, settings.TOKEN_KEY: linked.token})
+            self._host.tell("linked", {"server": address, "printer_name": linked.printer_name})
             return f"Linked to {address}" + (f" as “{linked.printer_name}”." if linked.printer_name else ".")
 
         self._start_errand("linking", work)
@@ -274,6 +308,7 @@ class Service:
     def unlink(self) -> None:
         def work() -> str:
             self._host.save({settings.TOKEN_KEY: ""})
+            self._host.tell("unlinked", {})
             return "Unlinked. The printer may still be listed on the server; remove it there."
 
         self._start_errand("unlinking", work)
@@ -327,6 +362,37 @@ class Service:
         config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)
         return Circumstances(around, config, cameras, agent.link if agent is not None else None)
 
+    def resume(self) -> None:
+        """The pause of the server is ended from OctoPrint's page: as safe, and as exclusive, as from the server's."""
+        agent, pause = self._agent, self.notice.pause
+        if agent is None or pause is None:
+            raise Rejected("this pause is over, or no longer Obico's; use OctoPrint's own Resume")
+        self.notice.resuming()
+        agent.order(CommandName.RESUME, ORIGIN)
+
+    def mute(self) -> None:
+        """The server is to let the rest of this print be."""
+        config, pause = self._config, self.notice.pause
+        if config is None or pause is None or not pause.reason.explained:
+            raise Rejected("the server does not take that from here; open its page")
+
+        def work() -> str:
+            try:
+                self._tools.mute_alerts(config)
+            except AgentError as error:
+                self.notice.failed(str(error))
+                raise
+            self.notice.muted()
+            return "The server sends no more alerts in this print."
+
+        self._start_errand("muting", work)
+
+    def glance(self) -> dict[str, Any]:
+        """What everybody with a look at the printer may know: how it stands with the server, and why it is paused."""
+        status = self.status()
+        shown = ("server", "linked", "connected", "since", "reason", "needs_person", "printer_name", "queued_events")
+        return {**{key: status[key] for key in shown}, "pause": status["pause"]}
+
     def status(self) -> dict[str, Any]:
         """What the settings page shows; nothing in it is secret."""
         try:
@@ -355,6 +421,7 @@ class Service:
             "said": None if said is None else {"ok": said[0], "text": said[1]},
             "doctor": self._tools.diagnosis.shown,
             "cameras": [_camera(camera, known.get(camera.info.name)) for camera in cameras],
+            "pause": self.notice.shown(),
         }
 
     # --- errands ---
@@ -434,7 +501,7 @@ class Service:
                 _log.error("Obico is not running: %s", self._trouble)
 
     def _start_agent(self, config: AgentConfig) -> None:
-        agent = self._tools.build(config, self._on_link_change)
+        agent = self._tools.build(config, self._on_link_change, self._on_command_result)
         translator = Translator(agent.post, self._tools.clock.now, self._call_later, self._index_of)
         remembered = agent.remembered_print()
         with self._lock:
@@ -458,8 +525,28 @@ class Service:
         path = self._host.file_on_disk(job)
         return None if path is None else self._tools.layers.index_of(path)
 
-    def _on_link_change(self, _: LinkState) -> None:
+    def _on_link_change(self, link: LinkState) -> None:
+        if link.connected != self._was_connected:
+            self._was_connected = link.connected
+            told = {} if link.connected else {"reason": link.reason}
+            self._host.tell("connected" if link.connected else "disconnected", told)
         self._host.changed()
+
+    def _on_command_result(self, result: CommandResult) -> None:
+        config = self._config
+        if config is None:
+            return
+        reason = pause_reason(result, config, self._tools.clock.now())
+        if reason is not None:
+            current = self.current
+            self.notice.begin(reason, current[1] if current is not None else "")
+            self._host.tell("paused", {"by": reason.by, "reason": reason.text, "score": reason.score})
+        elif result.command.initiator == ORIGIN and result.state is not AckState.DONE:
+            self.notice.failed(result.said or "the printer did not resume")
+
+    def _picture(self, reason: PauseReason) -> bytes | None:
+        config = self._config
+        return None if config is None else self._tools.picture(config, reason)
 
 
 def _camera(camera: CameraConfig, trouble: str | None) -> dict[str, Any]:

@@ -27,6 +27,10 @@ DEFAULTS: Mapping[str, Any] = {
     "primary_camera": "",
     # Ours: whether a printer that is not linked makes itself known to the server that was chosen.
     "discovery": True,
+    # What the plugin's own pages show, and what the server is told about this computer.
+    "pause_notification": True,
+    "show_navbar": True,
+    "tell_plugins": True,
 }
 
 TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value

@@ -1,6 +1,7 @@
 """The plugin's API (`/api/plugin/obico`): how it stands, and what a person may order.
 
-An order is one entry of ORDERS; it returns at once, its outcome shows in the status.
+An order is one entry of ORDERS; it returns at once, its outcome shows in the status. OctoPrint checks the CSRF token of
+what comes from a browser before any of this.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from typing import Any
 
 import flask
 import octoprint.plugin
+from octoprint.access.permissions import Permissions
 
 from agent_core.errors import AgentError
 from octoprint_obico.service import Service
 from octoprint_obico.wings.base import NOT_RUNNING, Wing, refused
+from octoprint_obico.wings.permissions import CONTROL, MANAGE, VIEW, permission
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`needs`: what the request must hold; `run` raises AgentError in words."""
+    """`needs`: what the request must hold; `run` raises AgentError in words. `who`: the permission of ours that it
+    takes; `moves`: it starts the printer moving, so OctoPrint's own permission to print is needed too."""
 
     run: Callable[[Service, Mapping[str, Any]], None]
     needs: tuple[str, ...] = ()
+    who: str = MANAGE
+    moves: bool = False
 
 
 def _change_camera(service: Service, data: Mapping[str, Any]) -> None:
@@ -43,11 +49,13 @@ ORDERS: dict[str, Order] = {
     "change_camera": Order(_change_camera, ("name",)),
     "doctor": Order(lambda service, _: service.examine()),
     "support_bundle": Order(lambda service, _: service.make_bundle()),
+    "resume": Order(lambda service, _: service.resume(), who=CONTROL, moves=True),
+    "mute": Order(lambda service, _: service.mute(), who=CONTROL),
 }
 
 
 class Api(Wing, octoprint.plugin.SimpleApiPlugin):
-    """Every call needs an administrator."""
+    """A look needs VIEW and shows little; who may MANAGE sees everything but the token, which nobody sees."""
 
     def is_api_protected(self) -> bool:
         return True
@@ -57,27 +65,28 @@ class Api(Wing, octoprint.plugin.SimpleApiPlugin):
 
     def on_api_get(self, request: Any) -> Any:
         """The status; with `?bundle` the support bundle that was made last."""
-        refusal = refused()
+        refusal = refused(permission(VIEW))
         if refusal is not None:
             return refusal
         if self._service is None:
             return flask.jsonify({"error": NOT_RUNNING}), 503
         if "bundle" in request.args:
-            return _download(self._service.bundle)
-        return flask.jsonify(self._service.status())
+            return refused(permission(MANAGE)) or _download(self._service.bundle)
+        return flask.jsonify(_shown(self._service))
 
     def on_api_command(self, command: str, data: Mapping[str, Any]) -> Any:
-        refusal = refused()
+        order = ORDERS[command]
+        refusal = refused(permission(order.who), *([Permissions.PRINT] if order.moves else []))
         if refusal is not None:
             return refusal
         service = self._service
         if service is None:
             return flask.jsonify({"error": NOT_RUNNING}), 503
         try:
-            ORDERS[command].run(service, data)
+            order.run(service, data)
         except AgentError as error:
             return flask.jsonify({"error": str(error)}), 400
-        return flask.jsonify(service.status()), 202
+        return flask.jsonify(_shown(service)), 202
 
 
 def _download(bundle: tuple[str, bytes] | None) -> Any:
@@ -86,3 +95,7 @@ def _download(bundle: tuple[str, bytes] | None) -> Any:
     name, content = bundle
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return flask.Response(content, mimetype="application/zip", headers=headers)
+
+
+def _shown(service: Service) -> dict[str, Any]:
+    return service.status() if permission(MANAGE).can() else service.glance()

@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import flask
-from octoprint.access.permissions import Permissions
 
 from octoprint_obico.bridge import CoreTools, HostBridge
 from octoprint_obico.discovery import Finder
@@ -41,8 +40,8 @@ class Wing:
     _finder: Finder | None
 
 
-def refused(permission: Any = None, words: str = "Only an administrator of this OctoPrint may do that.") -> Any:
-    """An answer for everybody who lacks `permission` (ADMIN); None for who has it."""
-    if (permission or Permissions.ADMIN).can():
+def refused(*permissions: Any) -> Any:
+    """An answer for everybody who lacks one of these; None for who has them all."""
+    if all(permission.can() for permission in permissions):
         return None
-    return flask.jsonify({"error": words}), 403
+    return flask.jsonify({"error": "Your user of this OctoPrint may not do that."}), 403

@@ -87,6 +87,7 @@ class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin
             printer=self._printer,
             settings=self._settings,
             plugins=self._plugin_manager,
+            events=self._event_bus,
             profiles=self._printer_profile_manager,
             files=self._file_manager,
             webcams=get_webcams,

@@ -1,8 +1,7 @@
-/* The settings page of the Obico plugin. All texts go in by Knockout's `text` binding, never as HTML. */
+/* How it stands with the server: for the settings page, the wizard and the navbar. All texts go in by Knockout's `text`
+   binding, never as HTML. */
 $(function () {
     "use strict";
-
-    var HINT_KEY = "obico.hint.seen";
 
     function ObicoViewModel(parameters) {
         var self = this;
@@ -10,6 +9,7 @@ $(function () {
         self.access = parameters[1];
         self.settings = parameters[2];
 
+        self.own = ko.observable(null);
         self.loaded = ko.observable(false);
         self.problem = ko.observable("");
         self.linked = ko.observable(false);
@@ -18,7 +18,6 @@ $(function () {
         self.since = ko.observable(null);
         self.reason = ko.observable("");
         self.printerName = ko.observable("");
-        self.serverName = ko.observable("");
         self.linkedServer = ko.observable("");
         self.queued = ko.observable(0);
         self.busy = ko.observable(false);
@@ -31,15 +30,23 @@ $(function () {
         self.server = ko.observable("");
         self.code = ko.observable("");
         self.relinking = ko.observable(false);
+        self.pause = ko.observable(null);
+        self.showPause = function () {}; // obico_pause.js
 
-        self.noCameras = ko.pureComputed(function () {
-            return self.cameras().length === 0;
-        });
-        self.showForm = ko.pureComputed(function () {
-            return !self.linked() || self.relinking();
-        });
+        self.may = function (permission) {
+            var known = self.access.permissions["PLUGIN_OBICO_" + permission];
+            return Boolean(known) && self.loginState.loggedIn() && self.loginState.hasPermission(known);
+        };
+        self.mayLook = ko.pureComputed(function () { return self.may("VIEW"); });
+        self.mayManage = ko.pureComputed(function () { return self.may("ADMIN"); });
+
+        self.noCameras = ko.pureComputed(function () { return self.cameras().length === 0; });
+        self.showForm = ko.pureComputed(function () { return !self.linked() || self.relinking(); });
         self.showButtons = ko.pureComputed(function () {
             return self.loaded() && self.linked() && !self.relinking();
+        });
+        self.showInNavbar = ko.pureComputed(function () {
+            return self.loaded() && self.mayLook() && self.chosen("show_navbar");
         });
         self.dotClass = ko.pureComputed(function () {
             if (!self.linked()) return "";
@@ -49,25 +56,35 @@ $(function () {
         self.headline = ko.pureComputed(function () {
             if (!self.linked()) return gettext("Not linked to a server yet");
             var name = self.printerName() ? " (" + self.printerName() + ")" : "";
-            return (self.connected() ? gettext("Connected to ") : gettext("Not connected to ")) + self.linkedServer() + name;
+            var text = self.connected() ? gettext("Connected to %(server)s") : gettext("Not connected to %(server)s");
+            return _.sprintf(text, {server: self.linkedServer()}) + name;
         });
         self.sinceText = ko.pureComputed(function () {
             if (!self.linked() || !self.since()) return "";
-            return gettext("since") + " " + new Date(self.since() * 1000).toLocaleString();
+            return _.sprintf(gettext("since %(time)s"), {time: new Date(self.since() * 1000).toLocaleString(self.locale())});
         });
         self.queuedText = ko.pureComputed(function () {
             if (!self.queued()) return "";
             return _.sprintf(gettext("%(count)d print event(s) wait to be told to the server."), {count: self.queued()});
         });
-        self.workingText = ko.pureComputed(function () {
-            return self.working() ? self.working() + " …" : "";
-        });
-        self.saidClass = ko.pureComputed(function () {
-            return self.saidOk() ? "alert-success" : "alert-error";
-        });
+        self.workingText = ko.pureComputed(function () { return self.working() ? self.working() + " …" : ""; });
+        self.saidClass = ko.pureComputed(function () { return self.saidOk() ? "alert-success" : "alert-error"; });
 
-        self.mayManage = function () {
-            return self.loginState.loggedIn() && self.loginState.hasPermission(self.access.permissions.ADMIN);
+        self.locale = function () {
+            // The browser knows the country too, and with it how times are written.
+            var page = (typeof LOCALE === "string" ? LOCALE : "").replace("_", "-");
+            return !page || _.startsWith(navigator.language, page) ? navigator.language : page;
+        };
+        /* A setting of ours that is on unless it was switched off. */
+        self.chosen = function (key) {
+            var own = self.own();
+            return !own || !own[key] || own[key]() !== false;
+        };
+        self.mainLabel = function (camera) {
+            return _.sprintf(gettext("%(name)s is the main camera"), {name: camera.name});
+        };
+        self.testLabel = function (camera) {
+            return _.sprintf(gettext("Test %(name)s"), {name: camera.name});
         };
 
         self.show = function (status) {
@@ -78,9 +95,13 @@ $(function () {
             self.since(status.since);
             self.reason(status.reason || "");
             self.printerName(status.printer_name || "");
-            self.serverName(status.server_name || "");
             self.linkedServer(status.server);
             self.queued(status.queued_events);
+            if (!self.pause() || !_.isEqual(self.pause(), status.pause)) self.pause(status.pause);
+            if (status.cameras) self.showManaged(status);
+            self.loaded(true);
+        };
+        self.showManaged = function (status) {
             self.busy(Boolean(status.busy));
             self.working(status.busy || "");
             self.version(status.version);
@@ -88,28 +109,23 @@ $(function () {
             var primary = _.find(status.cameras, function (camera) { return camera.primary; });
             self.primary(primary ? primary.name : "");
             if (!self.server()) self.server(status.server);
-            if (status.said) {
-                self.said(status.said.text);
-                self.saidOk(status.said.ok);
-                if (status.said.ok && self.code()) {
-                    self.code("");
-                    self.relinking(false);
-                }
-            } else {
-                self.said("");
+            self.say(status.said ? status.said.text : "", Boolean(status.said && status.said.ok));
+            if (self.saidOk() && self.code()) {
+                self.code("");
+                self.relinking(false);
             }
-            self.loaded(true);
         };
-
+        self.say = function (text, ok) {
+            self.said(text);
+            self.saidOk(Boolean(ok));
+        };
         self.fail = function (xhr) {
             var answer = xhr && xhr.responseJSON;
-            self.said((answer && answer.error) || gettext("OctoPrint did not answer; is it still running?"));
-            self.saidOk(false);
+            self.say((answer && answer.error) || gettext("OctoPrint did not answer; is it still running?"), false);
         };
-
         self.load = function () {
-            if (!self.mayManage()) {
-                self.problem(gettext("Only an administrator of this OctoPrint may look at or change this."));
+            if (!self.mayLook()) {
+                self.problem(gettext("Your user of this OctoPrint may not see this."));
                 return $.Deferred().reject().promise();
             }
             return OctoPrint.simpleApiGet("obico").done(self.show).fail(function (xhr) {
@@ -117,23 +133,21 @@ $(function () {
                 self.problem((answer && answer.error) || gettext("Obico does not answer; see octoprint.log."));
             });
         };
-
         self.order = function (command, payload) {
-            self.said("");
+            self.say("", false);
             return OctoPrint.simpleApiCommand("obico", command, payload || {}).done(self.show).fail(self.fail);
         };
 
         self.link = function () {
             var digits = self.code().replace(/[\s.\-]/g, "");
             if (!/^[0-9]{6}$/.test(digits)) {
-                self.said(gettext("The code has six digits; the server's page shows it when you add a printer there."));
-                self.saidOk(false);
+                self.say(gettext("The code has six digits; the server's page shows it when you add a printer there."), false);
                 return;
             }
             self.order("link", {server: self.server(), code: digits});
         };
         self.relink = function () {
-            self.said("");
+            self.say("", false);
             self.server(self.linkedServer());
             self.relinking(true);
         };
@@ -158,39 +172,39 @@ $(function () {
             self.order("change_camera", {name: camera.name, primary: true});
             return true;
         };
-
-        self.hint = function () {
-            if (self.linked() || localStorage.getItem(HINT_KEY)) return;
-            localStorage.setItem(HINT_KEY, "1");
-            new PNotify({
-                title: gettext("Obico is installed"),
-                text: gettext("Link this printer to a server to watch it from afar: Settings › Obico."),
-                type: "info",
-                hide: false,
-                text_escape: true,
-                buttons: {sticker: false}
-            });
+        self.openSettings = function () {
+            self.settings.show("settings_plugin_obico");
         };
 
+        self.onBeforeBinding = function () {
+            var plugins = self.settings.settings && self.settings.settings.plugins;
+            self.own((plugins && plugins.obico) || null);
+        };
         self.onSettingsShown = function () {
             self.load();
         };
         self.onDataUpdaterPluginMessage = function (plugin) {
             if (plugin === "obico" && self.loaded()) self.load();
         };
-        self.onUserLoggedIn = function () {
-            if (self.mayManage()) {
-                self.load().done(self.hint);
-            }
+        self.onDataUpdaterReconnect = function () {
+            if (self.mayLook()) self.load();
+        };
+        self.onUserPermissionsChanged = self.onUserLoggedIn = function () {
+            if (self.mayLook()) self.load();
         };
         self.onUserLoggedOut = function () {
             self.loaded(false);
+            self.pause(null);
         };
     }
 
     OCTOPRINT_VIEWMODELS.push({
         construct: ObicoViewModel,
+        name: "obicoViewModel",
         dependencies: ["loginStateViewModel", "accessViewModel", "settingsViewModel"],
-        elements: ["#settings_plugin_obico_page"]
+        elements: [
+            "#settings_plugin_obico_page", "#navbar_plugin_obico", "#wizard_plugin_obico_link",
+            "#wizard_plugin_obico_cameras", "#wizard_plugin_obico_privacy"
+        ]
     });
 });

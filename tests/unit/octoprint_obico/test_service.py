@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from agent_core.commands import CommandResult
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
 from agent_core.features.layers import LayerIndexes
+from agent_core.features.pause_reason import PauseReason
 from agent_core.features.scrub import Scrubber
 from agent_core.model import (
     ActivePrint,
@@ -26,6 +28,7 @@ from agent_core.model import (
     SettingsReported,
 )
 from agent_core.ports import HttpRequest, HttpResponse
+from agent_core.wire.messages import AckState, Command, CommandName, CommandWhy
 from octoprint_obico.diagnosis import Diagnosis, Surroundings
 from octoprint_obico.report import Reading
 from octoprint_obico.service import Linked, Service
@@ -42,6 +45,7 @@ class FakeAgent:
         self.tell = tell
         self.posted: list[HostEvent] = []
         self.lines: list[str] = []
+        self.orders: list[tuple[CommandName, str]] = []
         self.started = self.stopped = False
         self.link = LinkState(connected=False, since=5.0, reason="starting")
         self.cameras: Mapping[str, str | None] = {"Shelf": "no picture"}
@@ -58,6 +62,9 @@ class FakeAgent:
 
     def terminal_line(self, line: str) -> None:
         self.lines.append(line)
+
+    def order(self, name: CommandName, initiator: str) -> None:
+        self.orders.append((name, initiator))
 
     def stop(self, seconds: float = 3.0) -> list[str]:
         self.stopped = True
@@ -77,6 +84,7 @@ class FakeTools:
         self.remembered: ActivePrint | None = None
         self.full = False
         self.diagnosis = Diagnosis(NoHttp(), Scrubber(), "3.0.0", "/nowhere")
+        self.jpeg: bytes | None = b"jpeg"
 
     def now(self) -> float:
         return 1000.0
@@ -92,9 +100,15 @@ class FakeTools:
         self.answer = Unreachable("given up")
         self.gate.set()
 
-    def build(self, config: AgentConfig, on_link_change: Callable[[LinkState], None]) -> FakeAgent:
+    def build(
+        self,
+        config: AgentConfig,
+        on_link_change: Callable[[LinkState], None],
+        on_command_result: Callable[[CommandResult], None],
+    ) -> FakeAgent:
         if self.full:
             raise OSError("disk full")
+        self.on_command_result = on_command_result
         agent = FakeAgent(config, on_link_change)
         agent.remembered = self.remembered
         self.agents.append(agent)
@@ -108,6 +122,14 @@ class FakeTools:
 
     def test_camera(self, camera: CameraConfig) -> str:
         raise CameraFault("the answer is a web page")
+
+    def picture(self, config: AgentConfig, reason: PauseReason) -> bytes | None:
+        self.gate.wait(DEADLINE)
+        return self.jpeg
+
+    def mute_alerts(self, config: AgentConfig) -> None:
+        if isinstance(self.answer, AgentError):
+            raise self.answer
 
 
 class NoHttp:
@@ -123,6 +145,10 @@ class FakeHost:
         self.cams = [ProvidedWebcam(Cam(compat=Compat("", "https://u:p@cam/pic.jpg?pw=secret")))]
         self.saved = threading.Condition()
         self.changes = 0
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+
+    def tell(self, event: str, payload: Mapping[str, Any]) -> None:
+        self.told.append((event, payload))
 
     def surroundings(self) -> Surroundings:
         return Surroundings("1.9.0", "OFFLINE", {"thespaghettidetective": "1.0"}, None, self.settings)
@@ -353,3 +379,82 @@ def test_the_doctor_and_the_support_bundle(bench: Bench) -> None:
     assert not any("cafe0123" in content or "secret" in content or "u:p@" in content for content in found.values())
     bench.service.examine()
     assert "problem(s)" in bench.said()["text"]
+
+
+# --- a pause of the server's own ---
+
+WHY = CommandWhy("failure_detection", "above the pause threshold", 0.83, None, "http://server/#/printers/1")
+
+
+def paused(bench: Bench, why: CommandWhy | None) -> None:
+    bench.tools.on_command_result(CommandResult(Command("pause", {}, "system", "c", why), AckState.DONE, "paused"))
+
+
+@linked
+def test_a_pause_of_the_server_is_told_with_its_reason_and_picture(bench: Bench) -> None:
+    paused(bench, WHY)
+    bench.settled(lambda: bench.service.notice.picture(1) is not None)
+    shown = bench.service.glance()["pause"]
+    assert (shown["by"], shown["score"], shown["picture"], shown["can_mute"]) == ("failure_detection", 0.83, True, True)
+    assert bench.service.notice.picture(2) is None
+    assert bench.host.told[-1] == (
+        "paused", {"by": "failure_detection", "reason": "above the pause threshold", "score": 0.83}
+    )  # fmt: skip
+
+    bench.service.resume()
+    assert bench.tools.agents[0].orders == [(CommandName.RESUME, "octoprint")]
+    assert bench.service.glance()["pause"]["resuming"] is True
+    bench.tools.on_command_result(
+        CommandResult(Command("resume", {}, "octoprint"), AckState.FAILED, "the heaters were not back")
+    )
+    shown = bench.service.glance()["pause"]
+    assert (shown["resuming"], shown["trouble"]) == (False, "the heaters were not back")
+
+    bench.service.mute()
+    bench.settled(lambda: bench.service.glance()["pause"]["muted"])
+
+    bench.service.event("PrintResumed", {})
+    assert bench.service.glance()["pause"] is None
+    assert bench.service.notice.picture(1) is None
+    with pytest.raises(Rejected, match="OctoPrint's own Resume"):
+        bench.service.resume()
+
+
+@linked
+def test_of_a_public_server_what_is_known_is_told(bench: Bench) -> None:
+    bench.tools.jpeg = None
+    paused(bench, None)
+    shown = bench.service.glance()["pause"]
+    assert (shown["by"], shown["score"], shown["can_mute"], shown["page"]) == (
+        "server", None, False, "http://here:3334"
+    )  # fmt: skip
+    with pytest.raises(Rejected, match="open its page"):
+        bench.service.mute()
+
+
+@linked
+def test_alerts_that_could_not_be_muted_say_why(bench: Bench) -> None:
+    paused(bench, WHY)
+    bench.tools.answer = Unreachable("no connection")
+    bench.service.mute()
+    bench.settled(lambda: bench.service.glance()["pause"]["trouble"] == "no connection")
+    assert not bench.service.glance()["pause"]["muted"]
+
+
+@linked
+def test_a_stop_does_not_wait_for_a_picture(bench: Bench) -> None:
+    bench.tools.gate.clear()
+    paused(bench, WHY)
+    bench.service.stop(DEADLINE)
+    assert not [thread for thread in threading.enumerate() if thread.name == "obico-notice"]
+
+
+@linked
+def test_other_plugins_hear_of_the_link(bench: Bench) -> None:
+    agent = bench.tools.agents[0]
+    agent.tell(LinkState(connected=True, since=1.0))
+    agent.tell(LinkState(connected=True, since=1.0, queued_events=1))
+    agent.tell(LinkState(connected=False, since=2.0, reason="away"))
+    assert bench.host.told == [("connected", {}), ("disconnected", {"reason": "away"})]
+    bench.service.unlink()
+    bench.settled(lambda: ("unlinked", {}) in bench.host.told)
