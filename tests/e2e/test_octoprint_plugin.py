@@ -129,6 +129,7 @@ def test_links_and_unlinks_with_clear_words(version: str, tmp_path: Path, linkin
             status, text = host.request("POST", "/api/plugin/obico", body)
             return status, json.loads(text)
 
+        wait_until(lambda: host.request("GET", "/api/plugin/obico")[0] == 200, 20, "the plugin to begin")
         wait_until(lambda: not threads(host), 10, "the start-up to be over")
         assert host.get("/api/plugin/obico")["linked"] is False
 
