@@ -31,7 +31,8 @@ class Pages(
         return True
 
     def get_assets(self) -> dict[str, list[str]]:
-        return {"js": ["js/obico.js", "js/obico_link.js", "js/obico_pause.js", "js/obico_wizard.js"], "css": ["css/obico.css"]}
+        scripts = ["obico.js", "obico_link.js", "obico_pause.js", "obico_wizard.js"]
+        return {"js": [f"js/{name}" for name in scripts], "css": ["css/obico.css"]}
 
     # --- the wizard: for whoever has no link yet ---
 
