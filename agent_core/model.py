@@ -235,13 +235,20 @@ class SettingsReported:
     at: float
 
 
+AGAIN_SECONDS = 1800.0
+"""Between two events of one topic: the public agents' own pace (wire-protocol.md §3.6)."""
+
+EACH_TIME_SECONDS = 60.0
+"""The same for what a person has just done to a hot machine: told each time, short of a fault of ours that repeats."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRaised:
     """Something a person should know now, beside the print's life cycle (homing lost in a pause, …).
 
     `kind` is the event type on the wire (`PRINTER_ERROR`, `FILAMENT_CHANGE`, …), `event_class` INFO | WARNING | ERROR.
     Of one `topic` (None: of one title) the next is told `every` seconds after the last at the earliest, or in another
-    print; half an hour is the public agents' own pace (wire-protocol.md §3.6).
+    print.
     """
 
     title: str
@@ -250,7 +257,7 @@ class AlertRaised:
     kind: str = "PRINTER_ERROR"
     event_class: str = "WARNING"
     topic: str | None = None
-    every: float = 1800.0
+    every: float = AGAIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

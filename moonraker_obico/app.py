@@ -19,6 +19,7 @@ from agent_core.model import (
     PrinterReport,
     PrinterReported,
     PrinterUnknown,
+    PrintPaused,
     SettingsReported,
 )
 from agent_core.ports import Clock
@@ -32,6 +33,7 @@ from moonraker_obico.connection import Connection
 from moonraker_obico.control import KlipperControl
 from moonraker_obico.moonraker_api import MoonrakerApi
 from moonraker_obico.moonraker_socket import Address
+from moonraker_obico.pause_cause import PauseCause
 from moonraker_obico.printer import KlipperPrinter
 from moonraker_obico.stored_files import KlipperFiles
 from moonraker_obico.translate import Translator
@@ -125,6 +127,8 @@ class App:
             )
         )
         self._translator = Translator(self._agent.remembered_print())
+        address = Address(config.moonraker_host, config.moonraker_port, config.api_key)
+        self._pause_cause = PauseCause(address, self._moonraker_http, clock, calls.objects, self._alert)
         self._connection = Connection(
             address,
             self._translator,
@@ -173,10 +177,10 @@ class App:
         deadline = self._clock.monotonic() + seconds
         self._connection.worker.stop()
         stragglers = self._agent.stop(max(0.1, deadline - self._clock.monotonic()))
-        rest = [self._attend.worker, self._connection.worker]
+        self._moonraker_http.close()
+        rest = [self._attend.worker, self._connection.worker, *self._pause_cause.crew.workers]
         stragglers += stop_all(rest, max(0.1, deadline - self._clock.monotonic()))
         self._http.close()
-        self._moonraker_http.close()
         self._database.close()
         return stragglers
 
@@ -188,6 +192,8 @@ class App:
         elif isinstance(event, PrinterUnknown):
             self._view = View(event.reason, None)
         self._agent.post(event)
+        if isinstance(event, PrintPaused):
+            self._pause_cause.paused()
 
     def _alert(self, alert: AlertRaised) -> None:
         self._agent.post(alert)

@@ -16,6 +16,7 @@ from typing import Any
 import websocket
 
 from agent_core.errors import AuthRefused, NeedsPerson, Unreachable
+from agent_core.features.event_texts import small_talk
 from agent_core.model import HostEvent
 from agent_core.ports import Clock, Http
 from agent_core.runtime.worker import Worker
@@ -348,7 +349,7 @@ class Connection:
         elif method == "notify_gcode_response":
             if isinstance(first, str):
                 self._on_terminal(first)
-                if first.startswith("!!"):
+                if first.startswith("!!") or small_talk(first) is not None:
                     events = translator.gcode_line(first, now)
         elif method == "notify_history_changed":
             job = read_job(first.get("job")) if isinstance(first, dict) else None

@@ -21,7 +21,8 @@ _WANTED: Mapping[str, tuple[str, ...]] = {
         "state", "filename", "message", "info", "total_duration", "print_duration", "filament_used",
     ),
     "virtual_sdcard": ("progress", "is_active", "file_position"),
-    "display_status": ("message",),
+    "display_status": ("message", "progress"),
+    "exclude_object": ("current_object", "excluded_objects", "objects"),
     "pause_resume": ("is_paused",),
     "idle_timeout": ("state", "printing_time", "idle_timeout"),
     "toolhead": ("homed_axes", "extruder", "axis_maximum", "position"),
@@ -38,6 +39,9 @@ change at each tick and would wake us for nothing.
 _SENSOR_LIMIT = 40
 """Heaters and sensors that are followed; the largest known machines have about 20."""
 
+_FILAMENT_SENSORS = 16
+"""Filament sensors that are followed: one for each tool of the largest tool changers."""
+
 _LARGEST = 1e300
 """No quantity of a printer comes near; far larger whole numbers are valid JSON, and break arithmetic with floats."""
 
@@ -49,8 +53,10 @@ def subscription(
 
     `temperatures` False leaves them out: a real sensor reads a little different at each tick.
     """
-    known = set(available)
+    known = list(dict.fromkeys(available))
     wanted = {name: list(fields) for name, fields in _WANTED.items() if name in known}
+    for name in [name for name in known if is_filament_sensor(name)][:_FILAMENT_SENSORS]:
+        wanted[name] = ["filament_detected", "enabled"]
     for name in heater_names(heaters):
         wanted[name] = [*(["temperature"] if temperatures else []), "target"]
         if name.startswith("extruder"):
@@ -59,6 +65,10 @@ def subscription(
         for name in sensor_names(heaters):
             wanted.setdefault(name, ["temperature"])
     return wanted
+
+
+def is_filament_sensor(name: str) -> bool:
+    return name.startswith(("filament_switch_sensor ", "filament_motion_sensor "))
 
 
 def readings(heaters: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agent_core import pause_klipper as klipper
 from agent_core.errors import CommandFailed, Unreachable
-from agent_core.model import AlertRaised
+from agent_core.model import AGAIN_SECONDS, EACH_TIME_SECONDS, AlertRaised
 from agent_core.pause import heater_shown, number, plan_resume
 from agent_core.pause_record import PauseRecord, Step
 from agent_core.pause_watch import Turn, turn
@@ -103,6 +103,7 @@ class Attendant:
             "The motors were switched off in the pause, so the printer no longer knows where its head is. "
             "The print cannot be resumed; cancel it.",
             "ERROR",
+            topic="homing",
         )
 
     def _cool(self, record: PauseRecord, objects: Objects) -> None:
@@ -117,6 +118,7 @@ class Attendant:
             f"The print has been paused for longer than idle_timeout: {shown} switched off. "
             "The motors stay on; resuming heats up again first.",
             "INFO",
+            topic="idle",
         )
 
     def _resumed_elsewhere(self, record: PauseRecord, objects: Objects) -> None:
@@ -171,6 +173,8 @@ class Attendant:
         warm = machine.temperatures.get(record.tool, 0.0) >= target - PUSH_BAND
         return machine.tool == record.tool and machine.can_extrude and warm
 
-    def _say(self, title: str, text: str, event_class: str) -> None:
+    def _say(self, title: str, text: str, event_class: str, topic: str | None = None) -> None:
+        """Without a `topic` it is told each time: somebody has done something to a hot machine."""
         _log.warning("pause: %s. %s", title, text)
-        self._alert(AlertRaised(title=title, text=text, at=self._clock.now(), event_class=event_class))
+        every = EACH_TIME_SECONDS if topic is None else AGAIN_SECONDS
+        self._alert(AlertRaised(title, text, self._clock.now(), event_class=event_class, topic=topic, every=every))

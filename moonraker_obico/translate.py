@@ -14,7 +14,6 @@ from typing import Any
 
 from agent_core.model import (
     ActivePrint,
-    AlertRaised,
     HostEvent,
     NothingPrints,
     Phase,
@@ -29,6 +28,7 @@ from agent_core.model import (
     PrintResumed,
 )
 from moonraker_obico.error_lines import ErrorLines
+from moonraker_obico.events import KlipperEvents, complained, stopped
 from moonraker_obico.facts import FactsKeeper
 from moonraker_obico.frames import Frames
 from moonraker_obico.history import HistoryJob, earlier_times
@@ -82,6 +82,7 @@ class Translator:
         self._facts = FactsKeeper()
         self._lines = ErrorLines()
         self._frames = Frames()
+        self._events = KlipperEvents()
         self._reporting = Reporting()
         self._wants: set[Want] = set()
 
@@ -170,6 +171,7 @@ class Translator:
         self._status = {}
         merge(self._status, status)
         self._fresh = True
+        self._events.prime(self._status)
         return self._observe(now, None)
 
     def status_changed(self, update: Any, now: float) -> list[HostEvent]:
@@ -185,9 +187,10 @@ class Translator:
         self._reporting.dirty = True
         if self._klippy is not Klippy.READY or self._fresh:
             return []
+        alerts: list[HostEvent] = [*self._events.look(self._status, now)]
         if not turning and not restarted and "webhooks" not in update and TIMELAPSE_MACRO not in update:
-            return self._settle_frame(now) + self.tick(now)
-        return self._observe(now, before, restarted=restarted)
+            return alerts + self._settle_frame(now) + self.tick(now)
+        return alerts + self._observe(now, before, restarted=restarted)
 
     def history_listed(self, jobs: Sequence[HistoryJob] | None, now: float) -> list[HostEvent]:
         """Newest first; None: Moonraker keeps no history."""
@@ -235,9 +238,11 @@ class Translator:
         if self._klippy is not Klippy.READY:
             return []
         said = self._lines.take(line, now)
-        if said is None or self._print is None or not self._lines.is_news(said):
+        if self._print is None:
             return []
-        return [AlertRaised("Klipper reports an error", said, now)]
+        if said is None:
+            return [] if line.startswith("!!") else [*self._events.line(line, now)]
+        return [complained(said, now)] if self._lines.is_news(said) else []
 
     def tick(self, now: float) -> list[HostEvent]:
         """To be called when `due` has come; harmless at any time."""
@@ -274,12 +279,14 @@ class Translator:
         if self._print is not None or (self._pending is not None and self._pending.ask is _Ask.START):
             if live:
                 events += self._finish_start(now)
+                events.append(stopped(reason, now))  # before the end: it belongs to the print
+                told_before = True
                 events += self._end(PrintOutcome.FAILED, now, reason, self._report())
             else:
                 self._ask_missed(now, reason)
                 return events
         if not told_before and self._was_ready:
-            events.append(AlertRaised("Klipper has stopped", reason, now, event_class="ERROR"))
+            events.append(stopped(reason, now))
         return events + self._tell_stopped(now)
 
     def _tell_stopped(self, now: float) -> list[HostEvent]:

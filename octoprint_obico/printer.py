@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent_core.errors import CommandFailed, Rejected
-from agent_core.model import AlertRaised, Temperature
+from agent_core.model import EACH_TIME_SECONDS, AlertRaised, Temperature
 from agent_core.pause import RECORD_KEY, PauseSettings, ResumePlan, is_hot, told_resume
 from agent_core.pause_marlin import (
     Lines,
@@ -317,7 +317,10 @@ class OctoPrintPort:
         elif resume_plan(record, facts).refusal is not None or "not pushed back" in lines.told:
             # Somebody else resumed where we would have refused, and nobody else is there to tell.
             self._alert(
-                AlertRaised(f"{record.filename}: resumed", lines.told, self._clock.now(), "PRINTER_ERROR", "WARNING")
+                AlertRaised(
+                    f"{record.filename}: resumed", lines.told, self._clock.now(), "PRINTER_ERROR", "WARNING",
+                    every=EACH_TIME_SECONDS,
+                )
             )
         return ScriptLines(before=lines.lines, after=after_resume_lines(record))
 
@@ -348,7 +351,10 @@ class OctoPrintPort:
         )
         _log.error("%s: %s", record.filename, text)
         self._alert(
-            AlertRaised(f"{record.filename}: resumed past Obico", text, self._clock.now(), "PRINTER_ERROR", "ERROR")
+            AlertRaised(
+                f"{record.filename}: resumed past Obico", text, self._clock.now(), "PRINTER_ERROR", "ERROR",
+                every=EACH_TIME_SECONDS,
+            )
         )
 
     def print_over(self) -> None:

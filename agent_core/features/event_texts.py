@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from agent_core.model import AlertRaised
+from agent_core.model import AGAIN_SECONDS, AlertRaised
 
 FILAMENT_SECONDS = 600.0
 """Between two events of a filament change (wire-protocol.md §3.6)."""
@@ -88,7 +88,7 @@ def complaint(text: str) -> Sign | None:
 def told(sign: Sign, text: str, at: float) -> AlertRaised:
     """The event for it, with the words that it was read from."""
     title, kind, event_class, topic = _TOLD[sign]
-    every = FILAMENT_SECONDS if kind == "FILAMENT_CHANGE" else AlertRaised("", "", 0.0).every
+    every = FILAMENT_SECONDS if kind == "FILAMENT_CHANGE" else AGAIN_SECONDS
     return AlertRaised(title, text[:TEXT_LIMIT], at, kind, event_class, topic=topic, every=every)
 
 

@@ -38,11 +38,20 @@ def stopped(text: str) -> list[str]:
     return [f"alert: {text}", f"state Error: {text}", "nothing prints"]
 
 
+def broken(text: str) -> list[str]:
+    """The same in mid-print."""
+    return [f"alert: {text}", f"ended failed: {text}", f"state Error: {text}", "nothing prints"]
+
+
 def whole(name: str) -> list[str]:
     return [*began(name), *PAUSED, *RESUMED, *DONE]
 
 
 RESTARTED = "ended failed: Klipper was stopped or restarted during the print"
+MOTORS = (
+    "The motors were switched off in the pause: Klipper no longer knows where x, y, z is. "
+    "The print cannot be resumed as it is."
+)
 MCU = "Can not update MCU 'mcu' config as it is shutdown"
 RANGE = "Move out of range: 999.000 100.000 0.600 [93.591]"
 AREA = "Move exceeds maximum extrusion (0.962mm^2 vs 0.640mm^2)"
@@ -77,8 +86,7 @@ EXPECTED: dict[str, list[str]] = {
     "06b_after_kill_firmware_restart": [f"state Error: {MCU}", "nothing prints", *AWAY, *IDLE, *AWAY],
     # emergency_stop; `paused` afterwards is no pause; printer.restart ends in error
     "07_emergency_stop": [
-        *IDLE, *began(CURA), "ended failed: Shutdown due to webhooks request",
-        *stopped("Shutdown due to webhooks request"), *AWAY, *stopped(MCU), *AWAY, *IDLE, *AWAY,
+        *IDLE, *began(CURA), *broken("Shutdown due to webhooks request"), *AWAY, *stopped(MCU), *AWAY, *IDLE, *AWAY,
     ],
     # server.restart, then Moonraker killed: one print throughout
     "08_moonraker_restarted_with_client": [
@@ -86,8 +94,7 @@ EXPECTED: dict[str, list[str]] = {
     ],
     "09_webcams_history_database_files": [*IDLE, *AWAY],
     "10_unexpected_mcu_shutdown_mid_print": [
-        *IDLE, *began(PRUSA), "ended failed: MCU 'mcu' shutdown: Stepper too far in past",
-        *stopped("MCU 'mcu' shutdown: Stepper too far in past"),
+        *IDLE, *began(PRUSA), *broken("MCU 'mcu' shutdown: Stepper too far in past"),
     ],
     "11_pause_matrix": [
         *AWAY, *IDLE, *whole(ABS), *whole(ABS), *whole(REL), *whole(REL), *whole(REL91), *whole(REL91),
@@ -107,7 +114,7 @@ EXPECTED: dict[str, list[str]] = {
         *began(ABS), *PAUSED, "alert: Move out of range: 60.000 58.000 500.400 [23.200]",  # H5
         "alert: Extrude only move too long (-150.000mm vs 100.000mm)", *RESUMED, *DONE,
         *AWAY, *IDLE, *whole(ABS), *AWAY, *IDLE,  # H6
-        *began(ABS), *PAUSED, *failed("Must home axis first: 60.000 60.000 0.400 [4.000]"),  # H7
+        *began(ABS), *PAUSED, f"alert: {MOTORS}", *failed("Must home axis first: 60.000 60.000 0.400 [4.000]"),  # H7
         *AWAY, *IDLE,
         *began(ABS), *PAUSED, *RESUMED, *failed("Move exceeds maximum extrusion (5.773mm^2 vs 0.640mm^2)"),  # H8
         *began(ABS), *PAUSED, *CANCELLED, *AWAY,  # H9
@@ -122,8 +129,7 @@ EXPECTED: dict[str, list[str]] = {
     ],
     # MCU lost
     "16_mcu_lost_mid_print": [
-        *IDLE, *began(CURA), "ended failed: Lost communication with MCU 'mcu'",
-        *stopped("Lost communication with MCU 'mcu'"), *AWAY, *IDLE, *AWAY,
+        *IDLE, *began(CURA), *broken("Lost communication with MCU 'mcu'"), *AWAY, *IDLE, *AWAY,
     ],
     "17_leftover_relative_mode_ruins_next_print": [
         *IDLE, *began(CURA), *failed("Move out of range: 300.000 270.000 15.200 [928.864]"),

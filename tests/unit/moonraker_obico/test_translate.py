@@ -165,7 +165,7 @@ def test_an_error_line_just_before_a_cancel_is_why() -> None:
     told = Told()
     told.printing()
     assert told.take(told.translator.gcode_line("!! Move out of range: 999", T0 + 5)) == [
-        AlertRaised("Klipper reports an error", "Move out of range: 999", T0 + 5)
+        AlertRaised("Klipper Reports an Error", "Move out of range: 999", T0 + 5, event_class="ERROR")
     ]
     assert told.take(told.translator.gcode_line("!! Move out of range: 999", T0 + 5.1)) == []  # once
     ended = told.stats(T0 + 6, state="cancelled")[0]
