@@ -72,6 +72,20 @@ class TunnelTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureRules:
+    """What pictures may cost. `back_off`: they come less often while the machine is short of time or memory.
+    `skip_unchanged`: a picture like the last one is sent once a minute only. `upload_kbit`: kbit/s that pictures may
+    take, None for all. `watch`: the agent itself looks whether a camera is black, frozen, blocked or moved (needs the
+    extra `vision`).
+    """
+
+    back_off: bool = True
+    skip_unchanged: bool = True
+    upload_kbit: float | None = None
+    watch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """`agent_name`: `octoprint_obico` or `moonraker_obico`; `data_dir`: folder for the agent's database."""
 
@@ -84,6 +98,7 @@ class AgentConfig:
     verify_tls: bool = True
     extra_headers: tuple[tuple[str, str], ...] = field(default=())
     tunnel: TunnelTarget | None = None
+    pictures: PictureRules = PictureRules()
 
     @property
     def websocket_url(self) -> str:

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent_core.config import AgentConfig, CameraConfig, Secret
+from agent_core.config import AgentConfig, CameraConfig, PictureRules, Secret
 from agent_core.features.snapshots import Snapshots
 from agent_core.model import CameraInfo
 from agent_core.runtime.worker import Worker
@@ -95,7 +95,10 @@ def measure(url: str, prints: int) -> bool:
     # The primary camera is a bad one every other time; the others are all bad in their way.
     infos = [CameraConfig(CameraInfo("good", primary=True), snapshot_url=f"{url}/good")]
     infos += [CameraConfig(CameraInfo(kind), snapshot_url=f"{url}/{kind}") for kind in BAD]
-    config = AgentConfig("moonraker_obico", "3", url, Secret("t"), "/nonexistent", cameras=tuple(infos))
+    rules = PictureRules(back_off=False, skip_unchanged=False)
+    config = AgentConfig(
+        "moonraker_obico", "3", url, Secret("t"), "/nonexistent", cameras=tuple(infos), pictures=rules
+    )
     snapshots = Snapshots(config, http, clock, lambda *_state: None)
     figure("pictures.rss_before", rss(), "MB")
     after_warm_up = largest = 0.0

@@ -115,6 +115,7 @@ class App:
                     cameras=self._cameras,
                     verify_tls=config.verify_tls,
                     tunnel=config.tunnel,
+                    pictures=config.pictures,
                 ),
                 printer=self._hands,
                 database=self._database,

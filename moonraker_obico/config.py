@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent_core.config import DEFAULT_SERVER, Secret, TunnelTarget, server_url
+from agent_core.config import DEFAULT_SERVER, PictureRules, Secret, TunnelTarget, server_url
 from agent_core.errors import ConfigInvalid
 from agent_core.features.scrub import secrets_of
 from moonraker_obico.files import read_text, read_token
@@ -25,7 +25,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "is_primary_camera", "is_nozzle_camera", "verify_tls",
     ),
     "logging": ("path", "level"),
-    "agent": ("data_dir", "discovery", "discovery_port"),
+    "agent": ("data_dir", "discovery", "discovery_port", "back_off", "upload_limit", "watch_cameras"),
+    "misc": ("sentry_opt", "sentry_dsn"),
     "tunnel": ("dest_host", "dest_port", "dest_is_ssl", "url_blacklist"),
 }  # fmt: skip
 """Every key that does something here; config.example.ini documents each (a test holds it to that)."""
@@ -38,7 +39,6 @@ PUBLIC_KEYS: Mapping[str, tuple[str, ...]] = {
         "h264_rtsp_url", "printer_name", "url", "webrtc_url", "video_url",
     ),
     "logging": ("max_bytes", "backup_count"),
-    "misc": ("sentry_opt",),
 }  # fmt: skip
 """Keys of the public agent that have no meaning here yet: accepted without a word."""
 
@@ -95,11 +95,14 @@ class HostConfig:
     discovery_port: int = PORT
     meta: Mapping[str, str] = field(default_factory=dict)
     tunnel: TunnelTarget = field(default_factory=lambda: TunnelTarget("127.0.0.1", 80))
+    pictures: PictureRules = field(default_factory=PictureRules)
+    sentry_dsn: Secret | None = None
+    """Where reports of faults go; None: nowhere."""
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> list[str]:
         """Everything in it that must not be seen in a log or a support bundle."""
-        own = [secret.reveal() for secret in (self.token, self.api_key) if secret is not None]
+        own = [secret.reveal() for secret in (self.token, self.api_key, self.sentry_dsn) if secret is not None]
         urls = [url for webcam in self.webcams for url in (webcam.snapshot_url, webcam.stream_url)]
         return [*own, *(secret for url in urls for secret in secrets_of(url))]
 
@@ -176,7 +179,7 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         return _Reader(shown, sections.get(name), name, warnings)
 
     server, moonraker, log, agent = reader("server"), reader("moonraker"), reader("logging"), reader("agent")
-    tunnel = reader("tunnel")
+    tunnel, misc = reader("tunnel"), reader("misc")
     for name, what in (("server", f"using {DEFAULT_SERVER}"), ("moonraker", "using 127.0.0.1, port 7125")):
         if name not in sections:
             warnings.append(f"{shown}: there is no [{name}] section; {what}")
@@ -210,8 +213,30 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
         or PORT,
         meta=_meta(sections.get("meta")),
         tunnel=_tunnel(tunnel),
+        pictures=_pictures(agent),
+        sentry_dsn=_sentry(misc, warnings),
         warnings=tuple(warnings),
     )
+
+
+def _pictures(agent: _Reader) -> PictureRules:
+    """Raises ConfigInvalid."""
+    limit = agent.whole("upload_limit", lambda kbit: kbit == 0 or 8 <= kbit <= 10_000_000, "kbit/s: 0, or 8 and more")
+    return PictureRules(
+        back_off=agent.boolean("back_off") is not False,
+        upload_kbit=float(limit) if limit else None,
+        watch=agent.boolean("watch_cameras") is True,
+    )
+
+
+def _sentry(misc: _Reader, warnings: list[str]) -> Secret | None:
+    """Only who says both `in` and where gets reports sent: the public agent's address is not ours to use."""
+    wanted, dsn = (misc.text("sentry_opt") or "out").lower(), misc.text("sentry_dsn")
+    if wanted not in {"in", "out"}:
+        warnings.append(misc.place("sentry_opt", f"{wanted!r} is neither in nor out; nothing is reported"))
+    if wanted != "in" or dsn is None:
+        return None
+    return Secret(dsn)
 
 
 def default_data_dir(path: Path) -> Path:

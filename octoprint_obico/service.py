@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from agent_core.commands import CommandResult
@@ -20,6 +20,7 @@ from agent_core.features.camera_urls import shown
 from agent_core.features.event_texts import Sign
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
+from agent_core.features.load import LoadState
 from agent_core.features.pause_reason import PauseReason, pause_reason
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
@@ -88,6 +89,9 @@ class RunningAgent(Protocol):
 
     @property
     def cameras(self) -> Mapping[str, str | None]: ...
+
+    @property
+    def load(self) -> LoadState: ...
 
     def remembered_print(self) -> ActivePrint | None: ...
 
@@ -419,6 +423,7 @@ class Service:
             "search": self._finder.status() if self._finder is not None else None,
             "busy": busy if busy != "starting" else None,
             "said": None if said is None else {"ok": said[0], "text": said[1]},
+            "pictures": asdict(agent.load if agent is not None else LoadState()),
             "doctor": self._tools.diagnosis.shown,
             "cameras": [_camera(camera, known.get(camera.info.name)) for camera in cameras],
             "pause": self.notice.shown(),

@@ -7,11 +7,11 @@ OctoPrint's config.yaml as they are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from agent_core.config import DEFAULT_SERVER, AgentConfig, CameraConfig, Secret, server_url
+from agent_core.config import DEFAULT_SERVER, AgentConfig, CameraConfig, PictureRules, Secret, server_url
 from agent_core.errors import ConfigInvalid
 from agent_core.features.camera_urls import CameraUrls, resolve_camera_urls
 from agent_core.model import CameraInfo, HostSettings
@@ -31,11 +31,20 @@ DEFAULTS: Mapping[str, Any] = {
     "pause_notification": True,
     "show_navbar": True,
     "tell_plugins": True,
+    # Ours: what pictures may cost (agent_core.config.PictureRules); upload_limit in kbit/s, 0: none.
+    "back_off": True,
+    "upload_limit": 0,
+    "watch_cameras": False,
+    # The public plugin's switch for reports of faults, and where they go: nowhere unless both say so.
+    "sentry_opt": "out",
+    "sentry_dsn": "",
 }
 
 TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value
 
 _TOKEN_LIMIT = 200
+_LIMIT_LEAST = 8.0
+"""kbit/s; with less a picture would take minutes."""
 _CAMERA_LIMIT = 16
 """Cameras that are looked at; more is a fault of a webcam plugin."""
 
@@ -96,6 +105,9 @@ class Preferences:
     insecure_cameras: frozenset[str]
     primary_camera: str
     discovery: bool = True
+    pictures: PictureRules = field(default_factory=PictureRules)
+    sentry_dsn: Secret | None = None
+    """Where reports of faults go; None: nowhere."""
 
 
 def preferences(values: Mapping[str, Any]) -> Preferences:
@@ -110,13 +122,29 @@ def preferences(values: Mapping[str, Any]) -> Preferences:
     token = (token or "").strip()
     if len(token) > _TOKEN_LIMIT or any(char.isspace() or not char.isprintable() for char in token):
         raise ConfigInvalid("the printer's token (auth_token) is damaged: link the printer again in the Obico settings")
+    dsn = str(values.get("sentry_dsn") or "").strip()
     return Preferences(
         server=server_url(address),
         token=Secret(token) if token else None,
         insecure_cameras=frozenset(_names(values.get("insecure_cameras"))),
         primary_camera=str(values.get("primary_camera") or ""),
         discovery=values.get("discovery") is not False,
+        pictures=PictureRules(
+            back_off=values.get("back_off") is not False,
+            upload_kbit=_limit(values.get("upload_limit")),
+            watch=values.get("watch_cameras") is True,
+        ),
+        sentry_dsn=Secret(dsn) if dsn and values.get("sentry_opt") == "in" else None,
     )
+
+
+def _limit(value: object) -> float | None:
+    """kbit/s; None: none. A browser's form sends texts."""
+    try:
+        number = float(str(value or 0))
+    except ValueError:
+        return None
+    return max(number, _LIMIT_LEAST) if 0 < number < 1e9 else None
 
 
 def agent_config(chosen: Preferences, cameras: Sequence[CameraConfig], *, version: str, data_dir: str) -> AgentConfig:
@@ -127,6 +155,7 @@ def agent_config(chosen: Preferences, cameras: Sequence[CameraConfig], *, versio
         token=chosen.token,
         data_dir=data_dir,
         cameras=tuple(cameras),
+        pictures=chosen.pictures,
     )
 
 

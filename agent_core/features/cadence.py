@@ -76,15 +76,17 @@ def boosted(turns: Turns, now: float) -> Turns:
     return replace(turns, boost=True, last_boost=now)
 
 
-def due(turns: Turns, wants: Wants, server: Health, now: float) -> float | None:
-    """When the next turn begins (`now` or later); None: not before something changes."""
+def due(turns: Turns, wants: Wants, server: Health, now: float, factor: float = 1.0) -> float | None:
+    """When the next turn begins (`now` or later); None: not before something changes. `factor`: by how much the
+    intervals are longer, for the machine's sake; a viewer who comes does not wait for that.
+    """
     if turns.boost:
         begin = now
     else:
         seconds = interval(wants)
         if seconds is None:
             return None
-        begin = now if turns.last is None else turns.last + seconds
+        begin = now if turns.last is None else turns.last + seconds * factor
     return max(begin, server.not_before, now)
 
 

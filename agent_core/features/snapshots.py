@@ -18,6 +18,7 @@ from agent_core.features import cadence
 from agent_core.features.cadence import Health, Shot, Turns, Wants
 from agent_core.features.camera import HttpCamera
 from agent_core.features.camera_urls import CameraUrls, resolve_camera_urls, shown
+from agent_core.features.load import HostLoad, LoadKeeper, LoadState, read_host
 from agent_core.features.server import authorized, endpoint, refusal
 from agent_core.features.vision import Shrinker
 from agent_core.ports import Camera, Clock, Http, HttpRequest, HttpResponse, Upload
@@ -61,6 +62,7 @@ class Snapshots:
         on_camera_state: OnCameraState,
         *,
         cameras: Sequence[Camera] | None = None,
+        read_host: Callable[[], HostLoad] = read_host,
     ) -> None:
         """`cameras`: what fetches for each of `config.cameras`, by default over `http`."""
         self._config = config
@@ -71,6 +73,7 @@ class Snapshots:
         self._cameras: list[tuple[CameraConfig, Camera]] = list(zip(config.cameras, fetchers, strict=True))
         self._order = _primary_first(config.cameras)
         self._shrinker = Shrinker()
+        self._load = LoadKeeper(config.pictures, read_host)
         self.worker = Worker("snapshots", limit=TASK_LIMIT, tick=self.tick, on_stop=http.close)
         # Guards the two below, written by the core and the worker; never held during I/O.
         self._lock = threading.Lock()
@@ -86,6 +89,11 @@ class Snapshots:
     @property
     def counts(self) -> Counts:
         return self._counts
+
+    @property
+    def load(self) -> LoadState:
+        """What is held back for the machine's and the network's sake."""
+        return self._load.state
 
     def update(self, printing: bool, viewing: bool, should_watch: bool) -> None:
         """What the core knows now. A viewer who comes gets a picture at once."""
@@ -144,8 +152,11 @@ class Snapshots:
             return None
         if not self._queue:
             now = self._clock.monotonic()
+            factor = self._load.factor(self._wants.printing, now)
             with self._lock:
-                begin = cadence.due(self._turns, self._wants, self._server, now)
+                begin = cadence.due(self._turns, self._wants, self._server, now, factor)
+                if begin is not None:
+                    begin = max(begin, self._load.free_at())
                 if begin is None or begin > now:
                     return None if begin is None else begin - now
                 self._turns, shots = cadence.turn(self._turns, self._order, now)
@@ -169,9 +180,13 @@ class Snapshots:
             wanted = shot.boosted or cadence.interval(self._wants) is not None
         if not wanted:  # paused or ended while the camera took its time
             return
-        self._post(shot, config, self._shrinker.fitted(picture), token)
+        if not shot.boosted and not self._load.wanted(config.info.name, picture, self._clock.monotonic()):
+            self._camera_works(shot.camera)
+            return
+        self._post(shot, config, picture, token)
 
-    def _post(self, shot: Shot, camera: CameraConfig, picture: bytes, token: Secret) -> None:
+    def _post(self, shot: Shot, camera: CameraConfig, taken: bytes, token: Secret) -> None:
+        picture = self._shrinker.fitted(taken)
         form = {
             "is_primary_camera": _word(shot.camera == self._order[0]),
             "is_nozzle_camera": _word(camera.info.nozzle),
@@ -184,31 +199,35 @@ class Snapshots:
             files={"pic": Upload("pic.jpg", picture, "image/jpeg")}, timeout=UPLOAD_SECONDS,
             verify_tls=self._config.verify_tls,
         )  # fmt: skip
+        self._load.sent(picture, self._clock.monotonic())
         try:
             response = self._http.send(request)
         except AgentError as error:
             self._camera_works(shot.camera)
             self._upload_failed(error)
             return
-        self._judge(shot, response, len(picture))
+        if self._judge(shot, response, len(picture)):
+            self._load.taken(camera.info.name, taken, self._clock.monotonic())
 
-    def _judge(self, shot: Shot, response: HttpResponse, size: int) -> None:
+    def _judge(self, shot: Shot, response: HttpResponse, size: int) -> bool:
+        """Whether the server took it."""
         if response.status == 413:
             reason = f"its pictures are too large for the server ({size} bytes); lower the camera's resolution"
             self._camera_failed(shot.camera, reason)
-            return
+            return False
         if response.status == 400:
             self._camera_failed(shot.camera, "the server cannot read its pictures; open its address in a browser")
-            return
+            return False
         self._camera_works(shot.camera)
         error = refusal(response, self._config.server_url)
         if error is not None:
             self._upload_failed(error)
-            return
+            return False
         if self._server.failures:
             _log.info("the server takes pictures again")
         self._server = Health()
         self._counts = Counts(self._counts.sent + 1, self._counts.camera_failures, self._counts.upload_failures)
+        return True
 
     def _upload_failed(self, error: AgentError) -> None:
         if not self._server.failures:

@@ -16,6 +16,7 @@ from agent_core.features.camera import HttpCamera
 from agent_core.features.downloads import CancelsDownloads, Downloads, FilePort, Surroundings
 from agent_core.features.event_pictures import EventPictures
 from agent_core.features.files import register_file
+from agent_core.features.load import LoadState
 from agent_core.features.no_streaming import no_streaming_routes
 from agent_core.features.printer_events import EventCourier
 from agent_core.features.snapshots import Snapshots
@@ -127,6 +128,11 @@ class Agent:
     def cameras(self) -> Mapping[str, str | None]:
         """Each camera that was tried: its name and what is wrong with it, None if nothing."""
         return dict(self._cameras)
+
+    @property
+    def load(self) -> LoadState:
+        """What pictures are held back, and why."""
+        return self._snapshots.load
 
     def idle_seconds(self) -> float:
         """Seconds since the core last turned (normally ≤ 20): for a watchdog."""

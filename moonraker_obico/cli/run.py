@@ -250,7 +250,7 @@ def describe(app: App, config: HostConfig) -> dict[str, Any]:
     """The parts of the status that a running App knows."""
     link, view, state = app.link, app.view, app.agent.state
     report, job = view.report, state.print
-    problems = app.agent.cameras
+    problems, load = app.agent.cameras, app.agent.load
     return {
         "link": {
             "state": "connected" if link.connected else "needs you" if link.needs_person else "connecting",
@@ -281,6 +281,7 @@ def describe(app: App, config: HostConfig) -> dict[str, Any]:
             }
             for camera in app.cameras
         ],
+        "pictures": {"factor": load.factor, "why": load.why, "unchanged": load.unchanged, "limit": load.limit},
     }  # fmt: skip
 
 

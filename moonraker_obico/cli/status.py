@@ -58,6 +58,8 @@ def lines(told: Mapping[str, Any], now: float) -> list[str]:
         shown.append(f"camera    {name}: {camera['problem'] or 'no trouble known'} ({camera['address']})")
     if not cameras:
         shown.append("camera    none: add one in Mainsail or Fluidd, or a [webcam] section with snapshot_url")
+    if pictures := _pictures(told.get("pictures") or {}):
+        shown.append(f"pictures  {pictures}")
     if trouble := told.get("trouble"):
         shown.append(f"trouble   {_span(now - trouble['at'])} ago: {trouble['text']}")
     return shown
@@ -69,6 +71,18 @@ def _search(search: Mapping[str, Any] | None) -> str:
     if search["passcode"]:
         return f", or enter the passcode {search['passcode']} on the server's page"
     return f" ({search['trouble']})" if search["trouble"] else ""
+
+
+def _pictures(told: Mapping[str, Any]) -> str:
+    """What is held back; "" if nothing is."""
+    said = []
+    if told.get("factor", 1) > 1:
+        said.append(f"{told['factor']} times as rarely as usual, since this machine is short: {told['why']}")
+    if told.get("unchanged"):
+        said.append(f"{told['unchanged']} were like the one before and not sent again")
+    if told.get("limit"):
+        said.append(f"at most {told['limit']:.0f} kbit/s")
+    return "; ".join(said)
 
 
 def _print(job: Mapping[str, Any] | None, now: float) -> str:

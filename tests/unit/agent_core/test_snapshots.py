@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from agent_core.config import AgentConfig, CameraConfig, Secret
+from agent_core.config import AgentConfig, CameraConfig, PictureRules, Secret
 from agent_core.errors import AgentError, CameraFault, ServerTrouble, Unreachable
+from agent_core.features.load import HostLoad
 from agent_core.features.snapshots import Counts, Snapshots, resolve_camera_urls, shown
 from agent_core.model import CameraInfo
 from agent_core.ports import HttpResponse
@@ -25,6 +26,7 @@ OK = answer(200, {"result": "ok"})
 class FakeCamera:
     def __init__(self) -> None:
         self.fault: str | None = None
+        self.still = False
         self.fetched = 0
         self.on_fetch: Callable[[], None] = lambda: None
 
@@ -33,24 +35,33 @@ class FakeCamera:
         self.on_fetch()
         if self.fault is not None:
             raise CameraFault(self.fault)
-        return jpeg()
+        return jpeg(filler=200 if self.still else 196 + 4 * self.fetched)  # each another one
 
 
 class Bench:
     """A Snapshots with everything around it faked."""
 
-    def __init__(self, *infos: CameraInfo, answers: tuple[Answer, ...] = (OK,), token: str | None = "t0ken") -> None:
+    def __init__(
+        self,
+        *infos: CameraInfo,
+        answers: tuple[Answer, ...] = (OK,),
+        token: str | None = "t0ken",
+        limit: float | None = None,
+    ) -> None:
         self.clock = FakeClock()
+        self.host = HostLoad()
         self.http = FakeHttp(*answers)
         self.cameras = [FakeCamera() for _ in infos]
         self.told: list[tuple[str, bool, str | None]] = []
         config = AgentConfig(
             "moonraker_obico", "3", "http://server", Secret(token) if token else None, "/tmp",
             cameras=tuple(CameraConfig(info) for info in infos), extra_headers=(("X-Way", "1"),),
+            pictures=PictureRules(upload_kbit=limit),
         )  # fmt: skip
         self.snapshots = Snapshots(
-            config, self.http, self.clock, lambda *state: self.told.append(state), cameras=self.cameras
-        )
+            config, self.http, self.clock, lambda *state: self.told.append(state), cameras=self.cameras,
+            read_host=lambda: self.host,
+        )  # fmt: skip
 
     def run(self, seconds: float) -> None:
         """Ticks as the worker would, for so long."""
@@ -309,3 +320,76 @@ def test_on_its_own_thread() -> None:
         bench.snapshots.worker.stop()
     assert bench.snapshots.worker.join(5)
     assert bench.http.closed
+
+
+# --- the machine and the network come first ---------------------------------------------------------------------------
+
+
+def test_a_machine_that_is_short_gets_fewer_pictures_and_a_viewer_still_one() -> None:
+    bench = Bench(PRIMARY)
+    bench.host = HostLoad(load=2.0)
+    bench.snapshots.update(printing=True, viewing=False, should_watch=True)
+    bench.run(300)
+    assert bench.snapshots.counts.sent == 10
+    assert bench.snapshots.load.factor == 3
+    assert bench.snapshots.load.why == "load 2.0 for each core"
+    bench.snapshots.update(printing=True, viewing=True, should_watch=True)
+    bench.run(0.1)
+    assert sum("viewing_boost" in form for form in bench.forms()) == 1
+
+
+def test_an_idle_machine_is_not_looked_at() -> None:
+    bench = Bench(PRIMARY)
+    looks: list[float] = []
+
+    def look() -> HostLoad:
+        looks.append(bench.clock.monotonic())
+        return HostLoad()
+
+    bench.snapshots = Snapshots(
+        AgentConfig("a", "3", "http://server", Secret("t"), "/tmp", cameras=(CameraConfig(PRIMARY),)), bench.http,
+        bench.clock, lambda *_state: None, cameras=bench.cameras, read_host=look,
+    )  # fmt: skip
+    bench.run(600)
+    assert looks == []
+    bench.snapshots.update(printing=True, viewing=False, should_watch=True)
+    bench.run(100)
+    assert 9 <= len(looks) <= 11
+
+
+def test_a_picture_that_does_not_change_is_sent_once_a_minute() -> None:
+    bench = Bench(PRIMARY)
+    bench.cameras[0].still = True
+    bench.snapshots.update(printing=True, viewing=False, should_watch=True)
+    bench.run(600)
+    assert bench.snapshots.counts.sent == 10
+    assert bench.snapshots.load.unchanged == 50
+    assert bench.told == [("Bed", True, None)]
+    bench.snapshots.boost()
+    bench.run(0.1)
+    assert bench.snapshots.counts.sent == 11  # who looks gets one
+    bench.snapshots.update(printing=False, viewing=False, should_watch=True)
+    bench.run(1)
+    bench.snapshots.update(printing=True, viewing=False, should_watch=True)
+    bench.run(20)
+    assert bench.snapshots.counts.sent == 12  # another print's first
+
+
+def test_a_picture_that_was_not_taken_is_sent_again() -> None:
+    bench = Bench(PRIMARY, answers=(Unreachable("gone"), OK))
+    bench.cameras[0].still = True
+    bench.snapshots.update(printing=True, viewing=False, should_watch=True)
+    bench.run(25)
+    assert bench.snapshots.counts.sent == 1
+
+
+def test_the_bandwidth_limit_holds_on_average() -> None:
+    bench = Bench(PRIMARY, SECOND, limit=8.0)
+    bench.snapshots.update(printing=True, viewing=True, should_watch=True)
+    for camera in bench.cameras:
+        camera.on_fetch = bench.snapshots.boost
+    bench.run(600)
+    size = sum(len(request.files["pic"].content) for request in bench.http.requests)
+    assert size * 8 / 1000 / 600 <= 8.5
+    assert bench.snapshots.counts.sent > 20
+    assert bench.snapshots.load.limit == 8.0

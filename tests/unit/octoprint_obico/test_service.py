@@ -15,6 +15,7 @@ from agent_core.commands import CommandResult
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
 from agent_core.features.layers import LayerIndexes
+from agent_core.features.load import LoadState
 from agent_core.features.pause_reason import PauseReason
 from agent_core.features.scrub import Scrubber
 from agent_core.model import (
@@ -50,6 +51,7 @@ class FakeAgent:
         self.link = LinkState(connected=False, since=5.0, reason="starting")
         self.cameras: Mapping[str, str | None] = {"Shelf": "no picture"}
         self.remembered: ActivePrint | None = None
+        self.load = LoadState(3, "load 2.0 for each core")
 
     def remembered_print(self) -> ActivePrint | None:
         return self.remembered
@@ -226,6 +228,7 @@ def test_a_linked_printer_has_an_agent_that_is_told_everything(bench: Bench) -> 
     assert {type(event) for event in agent.posted} >= {PrinterReported, SettingsReported}
     status = bench.service.status()
     assert (status["linked"], status["server"], status["reason"]) == (True, "http://here:3334", "starting")
+    assert status["pictures"] == {"factor": 3, "why": "load 2.0 for each core", "unchanged": 0, "limit": None}
     assert "oldtoken" not in str(status)
 
 
