@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
@@ -33,12 +34,17 @@ from moonraker_obico.connection import Connection
 from moonraker_obico.control import KlipperControl
 from moonraker_obico.moonraker_api import MoonrakerApi
 from moonraker_obico.moonraker_socket import Address
+from moonraker_obico.objects import LAYER_MACRO, LINK_MACRO
 from moonraker_obico.pause_cause import PauseCause
 from moonraker_obico.printer import KlipperPrinter
 from moonraker_obico.stored_files import KlipperFiles
 from moonraker_obico.translate import Translator
 from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 from moonraker_obico.webcams import cameras
+
+if TYPE_CHECKING:
+    from moonraker_obico.macros import Macros
+    from moonraker_obico.spoolman import Spool
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +101,10 @@ class App:
         self._attend = LateWorker("attend")
         calls = KlipperCalls(clock)
         address = Address(config.moonraker_host, config.moonraker_port, config.api_key)
+        self._calls = calls
+        self._macros: Macros | None = None
+        self._metadata: Mapping[str, Any] | None = None
+        self._spool: Spool | None = None
         self._hands = KlipperPrinter(
             calls,
             self._database,
@@ -173,8 +183,20 @@ class App:
         self._agent.post(SettingsReported(self._with_cameras(), self._clock.now()))
         self._connection.start()
 
+    def turn(self) -> None:
+        """Now and then, by the main thread: what the printer's own macros should know of us. Does not wait."""
+        objects = self._calls.objects()
+        if self._macros is None and (LINK_MACRO in objects or LAYER_MACRO in objects):
+            from moonraker_obico.macros import Macros  # optional, and few have them
+
+            self._macros = Macros(self._calls)
+        if self._macros is not None:
+            self._macros.turn(linked=self._config.token is not None, connected=self.link.connected)
+
     def stop(self, seconds: float = 2.5) -> list[str]:
         """Ends everything; the names of workers that did not end in time."""
+        if self._macros is not None:
+            self._macros.farewell()
         deadline = self._clock.monotonic() + seconds
         self._connection.worker.stop()
         stragglers = self._agent.stop(max(0.1, deadline - self._clock.monotonic()))
@@ -209,9 +231,29 @@ class App:
         elif name == "update_status":
             self._settings = replace(before, installed_plugins=host_settings.installed_plugins(value))
         elif name == "printer_info":
-            self._settings = replace(before, printer_metadata=host_settings.printer_metadata(value))
+            self._metadata = host_settings.printer_metadata(value)
+            self._settings = replace(before, printer_metadata=self._with_spool())
+        elif name == "spoolman":
+            self._spool_told(value)
         # The core sends settings only when they differ.
         self._agent.post(SettingsReported(self._with_cameras(), self._clock.now()))
+
+    def _spool_told(self, value: Any) -> None:
+        """By Moonraker's [spoolman]; most have none, and never need the code."""
+        if value is not None and self._spool is None:
+            from moonraker_obico.spoolman import Spool
+
+            self._spool = Spool(self._calls, self._spool_changed)
+        if self._spool is not None:
+            self._spool.told(value)
+
+    def _spool_changed(self) -> None:
+        self._settings = replace(self._settings, printer_metadata=self._with_spool())
+        self._agent.post(SettingsReported(self._with_cameras(), self._clock.now()))
+
+    def _with_spool(self) -> Mapping[str, Any] | None:
+        facts = self._spool.facts if self._spool is not None else {}
+        return {**(self._metadata or {}), **facts} if self._metadata is not None or facts else None
 
     def _take_cameras(self, listed: Any) -> None:
         try:

@@ -52,8 +52,8 @@ _SKIPPED = b'"notify_proc_stat_update"'
 
 class Connection:
     """`post` takes the events; `on_host_fact` takes (name, value) of the slow-moving things: `webcams`, `presets`,
-    `update_status`, `printer_info`; `on_update` each new status; `on_terminal` each answer to G-code. All are called on
-    the reading thread and must return at once.
+    `update_status`, `printer_info`, `spoolman`; `on_update` each new status; `on_terminal` each answer to G-code. All
+    are called on the reading thread and must return at once.
     """
 
     def __init__(
@@ -196,6 +196,7 @@ class Connection:
         presets = {"namespace": "mainsail", "key": "presets"}
         self._ask("server.database.get_item", presets, self._host_fact("presets"))
         self._ask("machine.update.status", {"refresh": False}, self._host_fact("update_status"))
+        self._ask("server.spoolman.status", None, self._host_fact("spoolman"))
 
     def _host_fact(self, name: str) -> Done:
         def take(result: Any, error: RpcError | Unreachable | None) -> None:
@@ -364,6 +365,8 @@ class Connection:
             self._klippy(Klippy.SHUTDOWN, None)
         elif method == "notify_webcams_changed":
             self._on_host_fact("webcams", first)
+        elif method == "notify_active_spool_set":
+            self._on_host_fact("spoolman", first)
         self._tell(events)
 
     def _status_changed(self, update: Any) -> None:

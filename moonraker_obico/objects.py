@@ -14,6 +14,7 @@ Status = dict[str, dict[str, Any]]
 
 TIMELAPSE_MACRO = "gcode_macro TIMELAPSE_TAKE_FRAME"
 LAYER_MACRO = "gcode_macro _OBICO_LAYER_CHANGE"
+LINK_MACRO = "gcode_macro _OBICO_LINK_STATUS"
 
 _WANTED: Mapping[str, tuple[str, ...]] = {
     "webhooks": ("state", "state_message"),
@@ -31,6 +32,7 @@ _WANTED: Mapping[str, tuple[str, ...]] = {
     "heaters": ("available_heaters", "available_sensors"),
     TIMELAPSE_MACRO: ("is_paused",),
     LAYER_MACRO: ("current_layer",),
+    LINK_MACRO: ("is_linked", "connected"),
 }  # fmt: skip
 """What reports and pausing need (klipper_api.OBJECTS), by name: other fields, as toolhead.estimated_print_time,
 change at each tick and would wake us for nothing.

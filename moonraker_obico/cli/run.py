@@ -170,6 +170,8 @@ class Supervisor:
             self._wait_to_be_linked()
         if self._app is None or self._app.alive():
             self._notifier.alive()
+        if self._app is not None:
+            self._app.turn()
         self._notifier.status(_line(self.status()))
 
     def _start(self) -> None:

@@ -30,8 +30,9 @@ def test_it_takes_the_section_without_a_word(tmp_path: Path) -> None:
     (upstream / "moonraker_obico" / "install").mkdir(parents=True)
     (upstream / texts.REQUIREMENTS).write_text((ROOT / texts.REQUIREMENTS).read_text())
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
-    for words in (["-C", upstream, "init", "-q"], ["-C", upstream, "add", "-A"],
-                  ["-C", upstream, "commit", "-qm", "all"], ["clone", "-q", upstream, place]):  # fmt: skip
+    work = ["-C", str(upstream)]
+    for words in ([*work, "init", "-q"], [*work, "add", "-A"], [*work, "commit", "-qm", "all"],
+                  ["clone", "-q", str(upstream), str(place)]):  # fmt: skip
         subprocess.run([*git, *words], check=True, stdout=subprocess.DEVNULL)
     section = texts.update_section(
         texts.Checkout(str(place), str(upstream), "main"), str(ROOT / ".venvs" / "agent"), texts.version("0.11.0")

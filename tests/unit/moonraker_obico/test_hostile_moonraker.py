@@ -102,12 +102,12 @@ def test_answers_and_notifications_of_wrong_types_harm_nothing(rubbish: Any) -> 
         Address("127.0.0.1", 7125), Translator(), calls, post=events.append,
         on_host_fact=lambda _name, _value: None, http=NoHttp(), clock=Clock(), version="1",
     )  # fmt: skip
-    calls.opened(lambda _frame: None)
     answers = (
         connection._identified, connection._told_info, connection._listed, connection._subscribed,
         connection._merged, connection._history, connection._metadata("x"), connection._diameter, connection._reason,
     )  # fmt: skip
     for ready in (False, True):
+        calls.opened(lambda _frame: None)  # nobody answers, and 64 answers are owed at most
         if ready:
             connection._told_info({"klippy_state": "ready"}, None)
             connection._subscribed({"status": {"print_stats": {"state": "printing", "filename": "a"}}}, None)
