@@ -60,8 +60,13 @@ def test_kiauh_finds_one_extension_and_its_installer(monkeypatch: pytest.MonkeyP
     classes = [each for _, each in inspect.getmembers(found, inspect.isclass) if issubclass(each, BaseExtension)]
     (ours,) = [each for each in classes if each is not BaseExtension]
     ran: list[list[str]] = []
-    monkeypatch.setattr(found.subprocess, "run", lambda words, **_: ran.append(words) or MagicMock(returncode=0))
-    extension = ours(metadata)
+
+    def run(words: list[str], **_options: Any) -> MagicMock:
+        ran.append(words)
+        return MagicMock(returncode=0)
+
+    monkeypatch.setattr(found.subprocess, "run", run)
+    extension: Any = ours(metadata)
     extension.install_extension()
     extension.update_extension()
     extension.remove_extension()
