@@ -430,5 +430,5 @@ class CancelsDownloads:
 
     def cancel(self, interrupt: Interrupt) -> str:
         if self._downloads.cancel():
-            return "the download was cancelled; nothing was started"
+            return "cancelled the download; nothing was started"
         return self._printer.cancel(interrupt)

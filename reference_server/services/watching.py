@@ -31,8 +31,18 @@ def not_watching_reason(record: PrinterRecord, status: Json | None) -> str | Non
 
 
 def is_printing(status: Json | None) -> bool:
-    flags = ((status or {}).get("state") or {}).get("flags") if isinstance((status or {}).get("state"), dict) else None
+    flags = _state(status).get("flags")
     return isinstance(flags, dict) and flags.get("printing") is True
+
+
+def is_downloading(status: Json | None) -> bool:
+    """Whether the agent fetches a file that it is to print (wire-protocol.md §3.3)."""
+    return _state(status).get("text") == "G-Code Downloading"
+
+
+def _state(status: Json | None) -> Json:
+    state = (status or {}).get("state")
+    return state if isinstance(state, dict) else {}
 
 
 def _out_of_hours(record: PrinterRecord) -> bool:

@@ -106,7 +106,7 @@ def state(text: str, **flags: bool) -> dict[str, Any]:
         (state("Starting", printing=True), "busy", "cancel"),
         (state("Cancelling", printing=True, cancelling=True), "busy", ""),
         (state("Finishing", printing=True, finishing=True), "busy", ""),
-        (state("G-Code Downloading"), "busy", ""),
+        (state("G-Code Downloading"), "busy", "cancel"),
         (state("Offline", closedOrError=True), "disconnected", ""),
         (state("Offline after error", closedOrError=True, error=True), "error", ""),
         (state("Error: MCU", error=True), "error", ""),

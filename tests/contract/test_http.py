@@ -10,15 +10,24 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import trustme
 
-from agent_core.errors import AgentError, ConfigInvalid, ServerTrouble, TlsRefused, Unreachable
-from agent_core.ports import BodySoFar, HttpRequest, HttpResponse, Upload
+from agent_core.errors import (
+    AgentError,
+    CommandFailed,
+    ConfigInvalid,
+    Rejected,
+    ServerTrouble,
+    TlsRefused,
+    Unreachable,
+)
+from agent_core.ports import BodySoFar, FileOnDisk, HttpRequest, HttpResponse, Upload
 from agent_core.transport import tls
 from agent_core.transport.http import MAX_IDLE, HttpClient
 from agent_core.transport.http_form import Target
@@ -578,3 +587,105 @@ def test_an_idle_line_that_was_reset_or_speaks_unasked_is_dead() -> None:
             line.close()
             line.cut()
             line.close()
+
+
+# --- large bodies -----------------------------------------------------------------------------------------------------
+
+LARGE = 24 * 1024 * 1024
+
+
+def _large(_request: Request, peer: Peer) -> None:
+    peer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n".encode())
+    for _ in range(LARGE // 65536):
+        peer.write(b"x" * 65536)
+
+
+def test_a_large_body_never_is_in_memory(http: HttpClient) -> None:
+    taken = [0, 0]
+
+    def take(piece: bytes) -> None:
+        taken[0] += len(piece)
+        taken[1] = max(taken[1], len(piece))
+
+    with LoopbackServer({"/": _large}) as server:
+        request = HttpRequest("GET", server.url, limit=LARGE, timeout=60.0, receive=lambda *_: take)
+        http.send(HttpRequest("GET", server.url + "/warm-up"))  # what is imported and allocated once
+        tracemalloc.start()
+        try:
+            answer = http.send(request)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert (answer.status, answer.body, taken[0]) == (200, b"", LARGE)
+    assert taken[1] <= 65536
+    assert peak < 1024 * 1024  # with the server's own piece in it
+
+
+def test_what_has_come_before_a_cut_is_handed_over(http: HttpClient) -> None:
+    taken = bytearray()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+    with LoopbackServer({"/": raw(head + b"12345")}) as server, pytest.raises(Unreachable, match="broke off"):
+        http.send(HttpRequest("GET", server.url, receive=lambda *_: taken.extend))
+    assert bytes(taken) == b"12345"
+
+
+def test_who_takes_the_body_sees_the_head_first_and_may_end_it(http: HttpClient) -> None:
+    def refuse(status: int, headers: Mapping[str, str]) -> None:
+        raise CommandFailed(f"{status} {headers['x-kind']}")
+
+    def break_off(_piece: bytes) -> None:
+        raise CommandFailed("enough")
+
+    paths = {"/": reply(404, b"no", {"X-Kind": "a"}), "/flood": flood(b"HTTP/1.1 200 OK\r\n\r\n")}
+    with LoopbackServer(paths) as server:
+        with pytest.raises(CommandFailed, match="404 a"):
+            http.send(HttpRequest("GET", server.url, receive=refuse))
+        with pytest.raises(CommandFailed, match="enough"):
+            http.send(HttpRequest("GET", server.url + "/flood", receive=lambda *_: break_off))
+        with pytest.raises(ServerTrouble, match="more than the 100000 bytes"):
+            http.send(HttpRequest("GET", server.url + "/flood", receive=lambda *_: lambda _: None, limit=100_000))
+        # None: as usual.
+        assert http.send(HttpRequest("GET", server.url, receive=lambda *_: None)).body == b"no"
+
+
+def test_a_peer_that_falls_silent_is_given_up_long_before_the_deadline(http: HttpClient) -> None:
+    with LoopbackServer({"/": silence}) as server:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="no complete answer"):
+            http.send(HttpRequest("GET", server.url, timeout=600.0, stall=0.2))
+        assert time.monotonic() - begun < 60.0
+
+
+def test_a_file_is_sent_from_the_disk(http: HttpClient, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096
+    path = tmp_path / "clip.gcode"
+    path.write_bytes(content)
+
+    def upload(size: int) -> HttpRequest:
+        file = Upload("clip.gcode", FileOnDisk(str(path), size))
+        return HttpRequest("POST", server.url, form={"root": "gcodes"}, files={"file": file})
+
+    with LoopbackServer({"/": reply(201)}) as server:
+        assert http.send(upload(len(content))).status == 201
+        assert content in server.requests[0].body
+        with pytest.raises(Rejected, match="shorter"):
+            http.send(upload(len(content) + 1))
+        path.unlink()
+        with pytest.raises(Rejected, match="cannot be read"):
+            http.send(upload(1))
+
+
+def test_addresses_that_must_not_be_dialled_are_not(http: HttpClient) -> None:
+    asked: list[str] = []
+
+    def allowed(address: str) -> bool:
+        asked.append(address)
+        return address != "127.0.0.1"
+
+    with LoopbackServer({"/": reply(200, b"ok")}) as server:
+        assert get(http, server.url).body == b"ok"  # leaves a connection to be used again
+        with pytest.raises(Rejected, match="private network"):
+            http.send(HttpRequest("GET", server.url, peer_allowed=allowed))
+        assert asked == ["127.0.0.1"]
+        assert len(server.requests) == 1
+        assert http.send(HttpRequest("GET", server.url, peer_allowed=lambda _: True)).body == b"ok"

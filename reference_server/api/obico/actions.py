@@ -19,6 +19,7 @@ from reference_server.api.responses import Json
 from reference_server.services.commands import CommandOutcome, CommandState
 from reference_server.services.errors import Invalid
 from reference_server.services.model import AlertOverwrite
+from reference_server.services.watching import is_downloading
 
 router = APIRouter(prefix="/api/v1/printers/{printer_id}", tags=["printers"])
 
@@ -48,7 +49,7 @@ async def _command(
     outcome: CommandOutcome | None = None
     reason: str | None = None
     job = live.record.current_print
-    if job is None:
+    if job is None and not (name is CommandName.CANCEL and is_downloading(live.status)):
         reason = NOTHING_PRINTS
     else:
         outcome = await context.desk.send(live, name, caller.initiator)
@@ -56,9 +57,9 @@ async def _command(
             reason = OFFLINE
         elif outcome.state in _REFUSED:
             reason = outcome.error or f"the agent {outcome.state.value} it"
-    if reason is None and verdict is not None:
+    if reason is None and verdict is not None and job is not None:
         record, _ = await run_in_threadpool(
-            context.printers.acknowledge, caller.user, printer_id, verdict, job.id if job is not None else None
+            context.printers.acknowledge, caller.user, printer_id, verdict, job.id
         )
         context.hub.update(record)
     agent = None

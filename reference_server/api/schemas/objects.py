@@ -157,6 +157,18 @@ class Temperature(Said):
     """Offset that is added to targets, in °C."""
 
 
+class FileDownload(Said):
+    """A file on its way to the printer, while the state's text is G-Code Downloading; ours."""
+
+    name: str | None = None
+    done: int | None = None
+    """Bytes."""
+    total: int | None = None
+    """Bytes; null: not known."""
+    completion: Number | None = None
+    """Per cent."""
+
+
 class PrinterStatus(Said):
     """What the agent said last; kept for 120 s."""
 
@@ -171,6 +183,7 @@ class PrinterStatus(Said):
     """mm."""
     currentLayerHeight: Number | None = None  # noqa: N815 - the wire's name
     """The number of the layer, despite its name."""
+    download: FileDownload | None = None
     file_metadata: dict[str, Any] | None = None
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from reference_server.services.files.library import safe_filename
 from tests.fakes.agent import FakeAgent
-from tests.unit.reference_server.live_server import Owner, running
+from tests.unit.reference_server.live_server import Owner, running, status, wait_until
 from tests.unit.reference_server.support import BASE, Person, make_app, run
 
 GCODE = Path(__file__).parents[2] / "data" / "recordings" / "moonraker" / "gcode" / "two_cubes_prusaslicer.gcode"
@@ -292,7 +292,18 @@ def test_a_slicer_uploads_and_prints(tmp_path: Path) -> None:
         fetched: list[bytes] = []
 
         def download(file: dict[str, Any]) -> dict[str, str]:
-            fetched.append(httpx.get(file["url"]).content)
+            whole = httpx.get(file["url"])
+            fetched.append(whole.content)
+            assert (file["num_bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+            # What an agent needs to go on after a broken connection.
+            head = httpx.head(file["url"])
+            assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(data)), b"")
+            rest = {"Range": "bytes=100-", "If-Range": whole.headers["etag"]}
+            part = httpx.get(file["url"], headers=rest)
+            assert (part.status_code, part.content) == (206, data[100:])
+            assert part.headers["content-range"] == f"bytes 100-{len(data) - 1}/{len(data)}"
+            anew = httpx.get(file["url"], headers={**rest, "If-Range": '"other"'})
+            assert (anew.status_code, anew.content) == (200, data)
             return {"target_path": f"ObicoUpload/{file['safe_filename']}"}
 
         agent.functions["file_downloader.download"] = download
@@ -339,5 +350,24 @@ def test_a_file_that_a_printer_has_is_printed_there(tmp_path: Path) -> None:
         assert (changed["succeeded"], changed["reason"]) == (False, "File has been modified!")
         assert asked == [("a/own.gcode", "md5:x")] * 2
         assert owner.http.post(url, json={"printer_id": other["id"]}).status_code == 400
+        agent.close()
+        owner.close()
+
+
+def test_a_download_is_ended_by_a_cancel(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        owner = Owner(server)
+        number = (printer := owner.link())["id"]
+        agent = owner.agent(printer)
+        agent.send({"current_print_ts": -1, "status": status(1.0, "Operational")})
+        wait_until(lambda: bool(owner.printer(number)["status"]))
+        assert owner.act(number, "cancel_print")["reason"] == "nothing is printing"
+        how_far = {"name": "a.gcode", "done": 5, "total": 10, "completion": 50.0}
+        agent.send({"current_print_ts": -1, "status": status(2.0, "G-Code Downloading", download=how_far)})
+        wait_until(lambda: owner.printer(number)["status"]["state"]["text"] == "G-Code Downloading")
+        assert owner.printer(number)["status"]["download"] == how_far
+        assert owner.act(number, "pause_print")["reason"] == "nothing is printing"
+        assert owner.act(number, "cancel_print")["succeeded"] is True
+        assert agent.until(lambda frame: "commands" in frame)["commands"][0]["cmd"] == "cancel"
         agent.close()
         owner.close()

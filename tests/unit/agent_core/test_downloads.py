@@ -245,7 +245,7 @@ def test_a_cancel_ends_the_download(tmp_path: Path) -> None:
     hands.check("cancel")
     with pytest.raises(Rejected):
         hands.check("pause")
-    assert hands.cancel(Interrupt()) == "the download was cancelled; nothing was started"
+    assert hands.cancel(Interrupt()) == "cancelled the download; nothing was started"
     desk.wait()
     assert (desk.host.log, desk.files, desk.alerts, desk.shown[-1], printer.cancelled) == ([], [], [], None, 0)
     assert desk.host.aborted

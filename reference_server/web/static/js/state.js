@@ -48,8 +48,13 @@ export function allowed(printer) {
   return {
     pause: kind === "printing",
     resume: kind === "paused",
-    cancel: kind === "printing" || kind === "paused" || cancelInPassing,
+    cancel: kind === "printing" || kind === "paused" || cancelInPassing || isDownloading(printer),
   };
+}
+
+/** A file is on its way to the printer, to be printed when it is there. */
+export function isDownloading(printer) {
+  return printerState(printer).phase === "g-code downloading";
 }
 
 export function hasJob(printer) {

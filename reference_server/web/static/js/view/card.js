@@ -1,7 +1,7 @@
 // One printer's card. Built once; later only what changed is written.
 import { h, icon, setIcon, setText, setTitle, show } from "../dom.js";
 import * as format from "../format.js";
-import { allowed, fileName, hasJob, job, mediaUrl, printerName, printerState } from "../state.js";
+import { allowed, fileName, hasJob, isDownloading, job, mediaUrl, printerName, printerState } from "../state.js";
 import { Watch } from "./watch.js";
 
 const HEATER_ICON = (key) => (/^(tool|extruder)\d*$/.test(key) ? "nozzle" : /bed$/.test(key) ? "bed" : "chamber");
@@ -305,7 +305,7 @@ export class Card {
       button.disabled = !fresh || held || !may[command];
       button.setAttribute("aria-label", `${button.textContent} the print on ${name}`);
     }
-    show(this.buttons.pause.parentElement, hasJob(printer));
+    show(this.buttons.pause.parentElement, hasJob(printer) || isDownloading(printer));
   }
 
   #speak(name, state, fresh) {

@@ -1,5 +1,5 @@
 // Pause, resume, cancel: the question, the command, and what became of it.
-import { fileName, job, printIdentity, printerName, allowed } from "../state.js";
+import { fileName, isDownloading, job, printIdentity, printerName, allowed } from "../state.js";
 import { millimetres, percent, text } from "../format.js";
 import { confirmAction } from "./confirm.js";
 
@@ -40,6 +40,15 @@ const QUESTIONS = {
     iconName: "resume",
   }),
   cancel: (printer, name, file) => {
+    if (isDownloading(printer)) {
+      return {
+        title: `Stop the download to ${name}?`,
+        lines: [`${quoted(text(printer.status?.download?.name))} is not printed then.`],
+        yes: "Stop the download",
+        no: "Go on",
+        iconName: "cancel",
+      };
+    }
     const done = job(printer).completion;
     return {
       title: `Cancel the print on ${name}?`,
