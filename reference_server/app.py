@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -11,6 +12,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -24,11 +26,11 @@ from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.measures import Measures
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
-from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing
+from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing, tunnels
 from reference_server.api.obico import files as library
 from reference_server.api.obico.views import Views
 from reference_server.api.responses import dump
-from reference_server.background import Background, BackgroundWorker
+from reference_server.background import Background, BackgroundWorker, wait
 from reference_server.config import ServerConfig
 from reference_server.couriers.delivery import DeliveryWorker
 from reference_server.couriers.pool import CourierPool, SmtpSettings
@@ -75,8 +77,12 @@ from reference_server.services.sharing import Sharing
 from reference_server.services.throttle import Throttle
 from reference_server.services.timelapse.jobs import TimelapseFollower, VideoJobs
 from reference_server.services.tracking import Tracking
+from reference_server.services.tunnels import Tunnels
 from reference_server.store.database import Database, make_engine
 from reference_server.store.migrate import migrate
+from reference_server.tunnel.app import Site
+from reference_server.tunnel.desk import TunnelDesk
+from reference_server.tunnel.parts import make_web_interfaces
 
 Clock = Callable[[], float]
 
@@ -162,6 +168,8 @@ def make_context(
     watch = Watch(database, now, config.detection_every, followers)
     detection_records = DetectionRecords(database, now)
     alert_watch = AlertWatch(hub, Findings(database, now), now, clock, config.offline_alert_after)
+    audit_service = Audit(database, now)
+    tunnel_desk = TunnelDesk(hub, lambda: random(8).hex())
     return Context(
         config=config,
         now=now,
@@ -169,7 +177,7 @@ def make_context(
         random=random,
         check_store=database.check,
         accounts=accounts_service,
-        audit=Audit(database, now),
+        audit=audit_service,
         measures=Measures(),
         printers=printer_service,
         linking=Linking(
@@ -185,7 +193,8 @@ def make_context(
         desk=desk,
         calls=calls,
         agent_socket=AgentSocket(
-            hub, desk, calls, printer_service, Tracking(database, now, followers, images), now, clock, alert_watch
+            hub, desk, calls, printer_service, Tracking(database, now, followers, images), now, clock, alert_watch,
+            tunnel_desk,
         ),
         web_socket=WebClientSocket(hub, clock),
         alert_watch=alert_watch,
@@ -206,6 +215,9 @@ def make_context(
         timelapse=TimelapseWorker(video_jobs, frames, media, room, VideoBuilder(), tell_timelapse, now, clock),
         video_jobs=video_jobs,
         retention=Retention(database, media, config.media_dir, limits, now),
+        web_interfaces=make_web_interfaces(
+            config, hub, tunnel_desk, Tunnels(database, now, random), audit_service, clock, random
+        ),
         signer=signer,
         csrf_key=_derived(key, "csrf"),
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
@@ -214,16 +226,39 @@ def make_context(
     )
 
 
+async def _open_ports(context: Context, stop: asyncio.Event) -> None:
+    """Web interfaces that were opened before this start are where they were."""
+    parts = context.web_interfaces
+    known = await run_in_threadpool(parts.service.ports)
+    while known and not parts.ports.ready.is_set():
+        if await wait(stop, 0.1):
+            return
+    await parts.ports.open_known(known)
+
+
 class Application(FastAPI):
     """Agents go straight to their socket: thousands of them stay there, and all that a request passes on its way would
     stay with each. None of it concerns them (middleware.py, routing, dependencies)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] in AGENT_PATHS:
+        site = self._site(scope)
+        if site is not None:
+            await self.state.context.web_interfaces.sites(site, scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"] in AGENT_PATHS:
             socket, context = WebSocket(scope, receive, send), self.state.context
             await context.agent_socket.serve(socket, context.base(socket))
         else:
             await super().__call__(scope, receive, send)
+
+    def _site(self, scope: Scope) -> Site | None:
+        """Whose web interface is asked for: told by the port that the request came to, or the host name."""
+        if scope["type"] not in {"http", "websocket"}:
+            return None
+        ports = self.state.context.web_interfaces.ports
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        server = scope.get("server")
+        found: Site | None = ports.site(server[1] if server else None, host)
+        return found
 
 
 def create_app(
@@ -250,6 +285,7 @@ def create_app(
         BackgroundWorker("alerts", DeliveryWorker(context.alert_queue, context.courier, now, clock).run),
         BackgroundWorker("time-lapse", context.timelapse.run),
         BackgroundWorker("retention", context.retention.run),
+        BackgroundWorker("printers' ports", lambda stop: _open_ports(context, stop)),
     )
 
     @asynccontextmanager
@@ -274,7 +310,7 @@ def create_app(
     routers = (
         accounts, security, audit, measures,
         printer, pictures, events, files, linking, printers, actions, prints, detection, alerts, library, sharing,
-        discovery, others, oauth, sockets, pages, docs,
+        discovery, others, oauth, tunnels, sockets, pages, docs,
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)

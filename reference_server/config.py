@@ -32,6 +32,7 @@ class ServerConfig:
     one judged picture of a printer to the next (wire-protocol.md §5.4 assumes 10).
     `offline_alert_after`: seconds without an agent in mid-print until the printer counts as offline.
     `smtp_*`: the mail server that alerts go through; None = no mail.
+    `tunnel_ports`: where printers' own web interfaces may be; `tunnel_host`: or below which host name, one each.
     `media_max_*`: how much of prints' media is kept, 0 = no limit; `media_keep_free_mb`: megabytes (10⁶ bytes) that
     stay free on the disk.
     """
@@ -65,6 +66,8 @@ class ServerConfig:
     smtp_from: str | None
     smtp_user: str | None
     smtp_password: str | None = field(repr=False)
+    tunnel_ports: tuple[int, ...]
+    tunnel_host: str | None
 
     @property
     def database(self) -> Path:
@@ -116,6 +119,26 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError("a whole number is needed")
     return int(text)
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    """`3340-3359`, or single ones; empty: none."""
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, dash, last = part.partition("-")
+        low, high = _port(first.strip()), _port(last.strip() if dash else first.strip())
+        if not 0 < low <= high or high - low >= 1000:
+            raise ValueError("a range of at most 1000 ports is needed, such as 3340-3359")
+        found += range(low, high + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def _domain(text: str) -> str | None:
+    text = text.removeprefix("*.").lower()
+    wrong = not text.isascii() or any(mark in text for mark in "/ @:*") or text.startswith(".")
+    if text and (wrong or len(text) > 200):
+        raise ValueError("a host name is needed, such as tunnel.example.org")
+    return text or None
 
 
 def _percent(text: str) -> int:
@@ -256,6 +279,12 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds that judging one picture may take", "SECONDS"),
     Setting("detection-every", "OBICO_SERVER_DETECTION_EVERY", "10", _seconds(0.05, 600),
             "seconds from one judged picture of a printer to the next; the rules are made for 10", "SECONDS"),
+    Setting("tunnel-ports", "OBICO_SERVER_TUNNEL_PORTS", "3340-3359", _ports,
+            "ports for printers' own web interfaces, one each, opened when first asked for; empty switches them off",
+            "PORTS"),
+    Setting("tunnel-host", "OBICO_SERVER_TUNNEL_HOST", "", _domain,
+            "host name below which each printer's own web interface gets one, such as tunnel.example.org (printer1."
+            "tunnel.example.org, …), instead of ports; needs a wildcard DNS entry and certificate", "HOST"),
     Setting("media-max-age-days", "OBICO_SERVER_MEDIA_MAX_AGE_DAYS", "180", _whole,
             "days that videos and pictures of a print are kept after its end, 0 = no limit", "DAYS"),
     Setting("media-max-prints", "OBICO_SERVER_MEDIA_MAX_PRINTS", "200", _whole,

@@ -42,6 +42,7 @@ from reference_server.services.secrets import RandomBytes
 from reference_server.services.sharing import Sharing
 from reference_server.services.throttle import Throttle
 from reference_server.services.timelapse.jobs import VideoJobs
+from reference_server.tunnel.parts import WebInterfaces
 
 if TYPE_CHECKING:
     from reference_server.api.measures import Measures  # which knows this module
@@ -84,6 +85,7 @@ class Context:
     timelapse: TimelapseWorker
     video_jobs: VideoJobs
     retention: Retention
+    web_interfaces: WebInterfaces
     signer: MediaSigner
     csrf_key: bytes
     anonymous_throttle: Throttle

@@ -79,6 +79,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def _tunnel(context: Context) -> Iterator[str]:
+    figures, (requests, sockets) = context.web_interfaces.figures, context.web_interfaces.desk.counts()
+    yield from _metric("obico_tunnel_answers_total", "counter", "Requests to printers' web interfaces.", sorted(
+        (f'{{status="{status}"}}', count) for status, count in figures.answers.copy().items()))  # fmt: skip
+    yield from _metric("obico_tunnel_bytes_total", "counter", "Bytes from and to their visitors.",
+                       [('{direction="up"}', figures.up), ('{direction="down"}', figures.down)])  # fmt: skip
+    yield from _metric("obico_tunnel_exchanges", "gauge", "Requests and WebSockets under way.",
+                       [('{kind="request"}', requests), ('{kind="socket"}', sockets)])  # fmt: skip
+
+
 def exposition(context: Context, agents: int, viewers: int) -> str:
     """Everything, in Prometheus' text format. Blocks for a moment (looks at the disk)."""
     measures, folder = context.measures, context.config.data_dir
@@ -92,6 +102,7 @@ def exposition(context: Context, agents: int, viewers: int) -> str:
         *_metric("obico_web_clients_connected", "gauge", "Web sockets of pages and apps.", [("", viewers)]),
         *_metric("obico_http_requests_total", "counter", "Requests answered.", sorted(requests)),
         *_metric("obico_http_request_seconds", "histogram", "How long they took.", _durations(measures)),
+        *_tunnel(context),
         *_metric("obico_database_bytes", "gauge", "Size of the database.", [
             ('{part="main"}', _size(context.config.database)),
             ('{part="wal"}', _size(context.config.database.with_name("server.sqlite3-wal"))),

@@ -19,6 +19,7 @@ SCOPES: tuple[tuple[tuple[str, ...], Pattern[str], Scope], ...] = (
     (("POST",), re.compile(r"/api/v1/printer_discovery/"), Scope.ADMIN),
     (("POST", "DELETE"), re.compile(r"/api/v1/oauth/.*"), Scope.ADMIN),
     (("POST",), re.compile(r"/api/v1/printers/"), Scope.ADMIN),  # its answer shows the printer's token
+    (("POST", "DELETE"), re.compile(r"/api/v1/printers/\d+/tunnel(?:_keys)?/.*"), Scope.ADMIN),  # all of the printer
     (("POST",), re.compile(r"/api/v1/printers/\d+/(?:un)?archive/"), Scope.WRITE),
     (("POST",), re.compile(r"/api/v1/printers/\d+/\w+/"), Scope.CONTROL),
     (_READING, re.compile(r"/api/v1/printers/\d+/(?:pause|resume|cancel)_print/"), Scope.CONTROL),

@@ -12,8 +12,9 @@ from reference_server.lock import exclusive
 from reference_server.logs import configure
 from reference_server.memory import open_many_files, return_large_blocks, share_often, spare_collections
 
-MOST_FRAME = 4 * 1024 * 1024
-"""Bytes of a WebSocket frame; text over 1 MiB is ignored without closing the connection (agent_core.wire.codec)."""
+MOST_FRAME = 17 * 1024 * 1024
+"""Bytes of a WebSocket message; a public agent's tunnel answers in one. Text over 1 MiB and what is over 16 MiB is
+ignored without closing the connection (agent_core.wire.codec)."""
 
 SHUTDOWN_TIME = 5
 """Seconds for requests that are under way when the server is told to stop."""
@@ -34,6 +35,7 @@ def run(call: Call) -> int:
     import uvicorn
 
     from reference_server.app import create_app
+    from reference_server.realtime.serving import WebServer
     from reference_server.realtime.transport import PING_ANSWER, PING_EVERY, SocketProtocol
 
     config = call.config
@@ -51,7 +53,7 @@ def run(call: Call) -> int:
             ws_per_message_deflate=False, proxy_headers=bool(config.trusted_proxies),
             forwarded_allow_ips=config.trusted_proxies, timeout_graceful_shutdown=SHUTDOWN_TIME,
         )  # fmt: skip
-        server = uvicorn.Server(settings)
+        server = WebServer(settings)
         _announce(call, config, app.state.context.accounts)
         spare_collections()
         # uvicorn takes the signals while it runs and hands them on when it has ended: by then all is done.

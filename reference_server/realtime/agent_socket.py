@@ -10,7 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agent_core.wire.codec import WireError, decode_agent_frame, decode_agent_wire, encode_json
-from agent_core.wire.messages import AgentMessage, CommandAck, EventsAcked, PassthruUp, StatusMessage
+from agent_core.wire.messages import (
+    AgentMessage,
+    CommandAck,
+    EventsAcked,
+    PassthruUp,
+    StatusMessage,
+    TunnelResponse,
+    TunnelSocketData,
+)
+from agent_core.wire.tunnel import TunnelFrame, TunnelKind
 from reference_server.realtime.admission import Admission
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
@@ -28,6 +37,7 @@ from reference_server.services.model import PrinterRecord
 from reference_server.services.packed import parse_text
 from reference_server.services.printers import Printers
 from reference_server.services.tracking import Tracking, said_file
+from reference_server.tunnel.desk import TunnelDesk
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +55,12 @@ class AgentSocket:
         now: Now,
         clock: Callable[[], float],
         watch: AlertWatch,
+        tunnels: TunnelDesk,
     ) -> None:
         self._hub, self._desk, self._calls = hub, desk, calls
         self._printers, self._tracking = printers, tracking
         self._now, self._clock, self._watch = now, clock, watch
+        self._tunnels = tunnels
         self._admission = Admission(printers.by_tokens)
 
     async def serve(self, socket: WebSocket, base: str = "") -> None:
@@ -73,6 +85,7 @@ class AgentSocket:
             if self._hub.detach_agent(peer):
                 self._desk.agent_lost(live)
                 self._calls.agent_lost(peer.printer_id)
+            self._tunnels.agent_lost(peer)
             log.info("printer %s: agent disconnected", record.printer.id)
 
     async def _authenticate(self, socket: WebSocket) -> PrinterRecord | None:
@@ -90,8 +103,11 @@ class AgentSocket:
             if socket.application_state is WebSocketState.CONNECTED:
                 await socket.close(code, reason)
 
+        async def send(frame: str | bytes) -> None:
+            await (socket.send_text(frame) if isinstance(frame, str) else socket.send_bytes(frame))
+
         try:
-            await peer.outbox.run(socket.send_text, close)
+            await peer.outbox.run(send, close)
         except (WebSocketDisconnect, TimeoutError, asyncio.TimeoutError, RuntimeError, OSError):
             peer.close(1011, "the agent does not read")  # gone, or it takes nothing
 
@@ -116,6 +132,10 @@ class AgentSocket:
             if received["type"] == "websocket.disconnect" or peer.closing.is_set():
                 return
             message = self._read(peer, live, received.get("text") or received.get("bytes") or "")
+            if isinstance(message, TunnelFrame) and message.kind is not TunnelKind.HELLO:
+                # What comes is what credit allows; it must not use up the statuses' share.
+                self._tunnels.take(peer, message)
+                continue
             if message is not None and (message := self._take_quickly(peer, live, message)) is not None:
                 await self._take_status(peer, live, message)
             del received, message  # thousands of connections keep what they hold here until their next word
@@ -146,7 +166,9 @@ class AgentSocket:
             self._desk.answered(live, message)
         elif isinstance(message, PassthruUp) and not self._calls.answered(peer.printer_id, message.body):
             self._hub.relay(peer.printer_id, dict(message.body))
-        # Janus and tunnels are a later part; without a client on the other end there is nobody to tell.
+        elif isinstance(message, TunnelFrame | TunnelResponse | TunnelSocketData):
+            self._tunnels.take(peer, message)
+        # Janus is a later part; without a client on the other end there is nobody to tell.
         return None
 
     def _is_plain(self, live: LivePrinter, message: StatusMessage) -> bool:

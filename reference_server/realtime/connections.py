@@ -17,11 +17,18 @@ SEND_LIMIT = 30.0
 """Seconds that one frame may take."""
 
 
+AGENT_BULK, AGENT_BULK_BYTES = 1024, 24 * 1024 * 1024
+"""Frames of tunnels waiting for an agent, and their bytes. Credit keeps them far below it (agent_core.wire.tunnel)."""
+
+
 class AgentOutbox:
-    """Frames for one agent, in order, none dropped: when it is full the connection is given up."""
+    """Frames for one agent, in order, none dropped: when it is full the connection is given up. Content of tunnels goes
+    when nothing else waits: a command must not stand behind somebody's upload."""
 
     def __init__(self) -> None:
         self._frames: deque[str] = deque()
+        self._bulk: deque[bytes] = deque()
+        self._bulk_bytes = 0
         self._wake = asyncio.Event()
         self._close: tuple[int, str] | None = None
 
@@ -36,6 +43,15 @@ class AgentOutbox:
         self._wake.set()
         return True
 
+    def put_bulk(self, frame: bytes) -> bool:
+        """False: it was not taken; the connection closes, or too much waits."""
+        if self._close is not None or len(self._bulk) >= AGENT_BULK or self._bulk_bytes > AGENT_BULK_BYTES:
+            return False
+        self._bulk.append(frame)
+        self._bulk_bytes += len(frame)
+        self._wake.set()
+        return True
+
     def close(self, code: int, reason: str) -> None:
         """Send what is waiting, then close; the first reason counts."""
         if self._close is None:
@@ -46,13 +62,20 @@ class AgentOutbox:
     def closing(self) -> bool:
         return self._close is not None
 
-    async def run(self, send: Callable[[str], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]) -> None:
+    async def run(
+        self, send: Callable[[str | bytes], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]
+    ) -> None:
         """Send until closed. Raises TimeoutError or what `send` raises when the peer is gone."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._frames:
-                await asyncio.wait_for(send(self._frames.popleft()), SEND_LIMIT)
+            while self._frames or (self._bulk and self._close is None):
+                if self._frames:
+                    await asyncio.wait_for(send(self._frames.popleft()), SEND_LIMIT)
+                    continue
+                frame = self._bulk.popleft()
+                self._bulk_bytes -= len(frame)
+                await asyncio.wait_for(send(frame), SEND_LIMIT)
             if self._close is not None:
                 await asyncio.wait_for(close(*self._close), SEND_LIMIT)
                 return

@@ -26,7 +26,9 @@ Render = Callable[[LivePrinter, str], str]
 LIST_KEY = 0
 """The outbox key of `{"printers": […]}`; printers' ids begin at 1."""
 
-CAPABILITIES = frozenset({Capability.EVENT_ACK, Capability.COMMAND_ACK, Capability.COMMAND_WHY})
+CAPABILITIES = frozenset(
+    {Capability.EVENT_ACK, Capability.COMMAND_ACK, Capability.COMMAND_WHY, Capability.TUNNEL_STREAM}
+)
 
 
 class Hub:
@@ -40,6 +42,8 @@ class Hub:
         self._viewers: dict[int, set[WebPeer]] = {}  # by printer
         self._overviews: dict[int, set[WebPeer]] = {}  # by user
         self._expiries: dict[int, asyncio.TimerHandle] = {}
+        self.on_revoke: Callable[[str], None] = lambda _credential: None
+        """Told of every credential that has ended."""
 
     # --- agents --------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,7 @@ class Hub:
 
     def revoke(self, credential: str, reason: str) -> None:
         """Who came in with it gets no further word and is let go."""
+        self.on_revoke(credential)
         for group in (*self._viewers.values(), *self._overviews.values()):
             for peer in group:
                 if peer.credential == credential:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reference_server.services.notices import Notice, NoticeKind  # which know this module
     from reference_server.services.second_factor import SecondFactor
     from reference_server.services.timelapse.model import VideoJob
+    from reference_server.services.tunnels import TunnelKey
 
 class PrintFilter(str, Enum):
     """`filter` of GET /prints/ (seed 000)."""
@@ -423,6 +424,22 @@ class MediaRows(Protocol):
         """The print and its events show no media any more."""
 
 
+class TunnelRows(Protocol):
+    """Printers' own web interfaces (services/tunnels.py)."""
+
+    def ports(self) -> dict[int, int]:
+        """Printer -> port."""
+
+    def set_port(self, printer_id: int, port: int) -> None: ...
+    def forget_port(self, printer_id: int) -> None: ...
+    def keys_of(self, printer_id: int) -> Sequence[TunnelKey]: ...
+    def key(self, key_id: int) -> TunnelKey | None: ...
+    def key_by_login(self, login: str) -> TunnelKey | None: ...
+    def add_key(self, key: TunnelKey) -> TunnelKey: ...
+    def save_key(self, key: TunnelKey) -> None: ...
+    def remove_key(self, key_id: int) -> None: ...
+
+
 class EventImages(Protocol):
     def latest(self, printer: Printer, at: datetime) -> str | None:
         """A copy of the printer's latest picture, turned as its camera asks, in the media folder; None: there is none
@@ -468,6 +485,8 @@ class Transaction(Protocol):
     def video_jobs(self) -> VideoJobRows: ...
     @property
     def media(self) -> MediaRows: ...
+    @property
+    def tunnels(self) -> TunnelRows: ...
 
 
 class Store(Protocol):

@@ -10,6 +10,7 @@ from reference_server.store import (
     security_tables,
     tables,
     timelapse_tables,
+    tunnel_tables,
 )
 
 metadata = tables.Base.metadata
@@ -22,4 +23,5 @@ TABLE_MODULES = (
     security_tables,
     tables,
     timelapse_tables,
+    tunnel_tables,
 )

@@ -13,6 +13,7 @@ from reference_server.store.print_repositories import SqlEvents, SqlPrints
 from reference_server.store.printer_repositories import SqlCodes, SqlPrinters
 from reference_server.store.security_repositories import SqlAudit, SqlSecondFactors
 from reference_server.store.timelapse_repositories import SqlMedia, SqlVideoJobs
+from reference_server.store.tunnel_repositories import SqlTunnels
 
 
 class SqlTransaction:
@@ -37,3 +38,4 @@ class SqlTransaction:
         self.alerts = SqlAlerts(session)
         self.video_jobs = SqlVideoJobs(session)
         self.media = SqlMedia(session)
+        self.tunnels = SqlTunnels(session)

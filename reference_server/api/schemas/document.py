@@ -30,12 +30,13 @@ from reference_server.api.schemas import (
     prints,
     security,
     sharing,
+    tunnels,
 )
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, security, printers, prints, detection, alerts, files, others, agent, sharing)
+TABLES = (accounts, security, printers, prints, detection, alerts, files, others, agent, sharing, tunnels)
 """A new router's table is added here."""
 
 ABOUT = """\

@@ -46,7 +46,7 @@ async def drain(outbox: AgentOutbox | WebOutbox) -> tuple[list[Any], tuple[int, 
     sent: list[Any] = []
     closed: list[tuple[int, str]] = []
 
-    async def send(frame: str) -> None:
+    async def send(frame: str | bytes) -> None:
         sent.append(json.loads(frame))
 
     async def close(code: int, reason: str) -> None:
@@ -74,7 +74,7 @@ def test_a_send_that_hangs_ends_the_connection(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(connections, "SEND_LIMIT", 0.01)
 
     async def journey() -> None:
-        async def hang(_frame: str) -> None:
+        async def hang(_frame: str | bytes) -> None:
             await asyncio.Event().wait()
 
         async def close(_code: int, _reason: str) -> None:
@@ -166,7 +166,7 @@ def test_a_client_that_does_not_read_costs_no_encoding_and_gets_the_newest() -> 
 
         came = asyncio.Event()
 
-        async def send(frame: str) -> None:
+        async def send(frame: str | bytes) -> None:
             sent.append(json.loads(frame)["status"])
             came.set()
 

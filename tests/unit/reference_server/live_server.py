@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from reference_server.app import create_app
 from reference_server.cli import MOST_FRAME
+from reference_server.realtime.serving import WebServer
 from reference_server.realtime.transport import SocketProtocol
 from tests.unit.reference_server.described import check_now
 from tests.unit.reference_server.support import PASSWORD, USERS, make_config, place_users
@@ -28,10 +29,10 @@ PATIENCE = 10.0
 
 
 class LiveServer:
-    def __init__(self, folder: Path, ping: float = 20.0) -> None:
-        self.config = place_users(make_config(folder))
+    def __init__(self, folder: Path, ping: float = 20.0, **options: str) -> None:
+        self.config = place_users(make_config(folder, **options))
         self.app = create_app(self.config)
-        self._server = uvicorn.Server(
+        self._server = WebServer(
             uvicorn.Config(
                 self.app, host="127.0.0.1", port=0, log_config=None, access_log=False,
                 ws=SocketProtocol, ws_max_size=MOST_FRAME, ws_ping_interval=ping, ws_ping_timeout=ping,
@@ -77,8 +78,8 @@ class LiveServer:
 
 
 @contextmanager
-def running(folder: Path, ping: float = 20.0) -> Iterator[LiveServer]:
-    server = LiveServer(folder, ping)
+def running(folder: Path, ping: float = 20.0, **options: str) -> Iterator[LiveServer]:
+    server = LiveServer(folder, ping, **options)
     server.start()
     try:
         yield server
