@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -115,6 +116,8 @@ def _install(system: System, args: argparse.Namespace, record: Record) -> int:
         return OK
     if not system.agrees("\nGo on?"):
         raise Trouble("Nothing was changed. (Without a terminal to ask at, use --yes.)")
+    # A connection that is lost from here on does not stop it half-way.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     apply.apply(system, found, made, record, args.wheelhouse)
     system.say("\nInstalled.")
     _tell_moonraker(system, args, made.reload_moonraker)

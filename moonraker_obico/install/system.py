@@ -26,6 +26,12 @@ class Trouble(Exception):
     """What went wrong and what to do, for the person at the screen. Everything was taken back."""
 
 
+def surroundings(environ: Mapping[str, str]) -> dict[str, str]:
+    """For the programs that are started: what names this Python's own modules would confuse that of the environment."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    return {name: value for name, value in environ.items() if name not in ours}
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     code: int
@@ -39,7 +45,7 @@ class System:
     home: Path = field(default_factory=Path.home)
     unit_dir: Path = UNIT_DIR
     yes: bool = False
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: surroundings(os.environ))
     uid: int = field(default_factory=os.getuid)
     read_line: Callable[[str], str] = input
 
@@ -52,7 +58,9 @@ class System:
         return not self.yes and sys.stdin is not None and sys.stdin.isatty()
 
     def say(self, text: str = "") -> None:
-        print(text, flush=True)
+        # A screen that is gone (a lost connection, a closed pipe) is no reason to stop half-way.
+        with contextlib.suppress(OSError):
+            print(text, flush=True)
 
     def agrees(self, question: str) -> bool:
         """Yes is the default; without a terminal nobody can be asked, and only --yes agrees."""

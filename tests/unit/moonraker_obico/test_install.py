@@ -22,6 +22,7 @@ class FakeSystem(System):
         super().__init__(home=home, unit_dir=home / "units", yes=True, environ={"PATH": ""}, uid=1000)
         self.asked: list[str] = []
         self.codes: dict[str, int] = {}
+        self.power_goes_at = ""
         self.told: list[str] = []
 
     def say(self, text: str = "") -> None:
@@ -30,6 +31,8 @@ class FakeSystem(System):
     def run(self, arguments: object, *, timeout: float = 0.0) -> Ran:
         words = " ".join(str(word) for word in arguments)  # type: ignore[attr-defined]
         self.asked.append(words)
+        if self.power_goes_at and self.power_goes_at in words:
+            raise SystemExit
         if " -m venv " in words:
             Path(words.rpartition(" ")[2]).mkdir()
         return Ran(next((code for part, code in self.codes.items() if part in words), 0), "")
@@ -135,6 +138,36 @@ def test_what_fails_is_taken_back(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match="connected to the internet"):
         apply.apply(system, found, Plan(make_venv=True, install=True), Record(tmp_path / NAME), None)
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_power_cut_in_the_middle_is_repaired_or_removed(tmp_path: Path) -> None:
+    """Killed after each step in turn: the next run goes on from there, and --uninstall leaves what was before."""
+    conf = tmp_path / "printer_data" / "config" / "moonraker.conf"
+    conf.parent.mkdir(parents=True)
+    update = conf.with_name(texts.UPDATE_FILE)
+    section = f"{texts.MARK}\n[update_manager moonraker-obico]\ntype: git_repo\n"
+    printer = [look.FoundPrinter(Printer(tmp_path / "printer_data"), "", None)]
+    for power_goes_at in ("compileall", "systemctl daemon-reload", "systemctl enable", "systemctl restart"):
+        conf.write_text("[server]\nport: 7125")
+        system = FakeSystem(tmp_path)
+        system.power_goes_at = power_goes_at
+        place = tmp_path / "obico"
+        place.mkdir(exist_ok=True)
+        found = look.Found(printer, look.Source(place, "1"), tmp_path / "env", True)
+        changes = [Change(update, section, ""), Change(conf, texts.with_include(conf.read_text(), update.name), "")]
+        plan = Plan(changes=changes, enable=["moonraker-obico.service"], restart=["moonraker-obico.service"])
+        plan.root_changes = [Change(tmp_path / "units" / units.UNIT, f"{texts.MARK}\n", "", root=True)]
+        with pytest.raises(SystemExit):
+            apply.apply(system, found, plan, Record.load(tmp_path), None)
+        assert not texts.has_include(conf.read_text(), update.name) or update.exists()  # Moonraker starts
+        record = Record.load(tmp_path)
+        assert record.revision == ""  # so the next run restarts the service
+        system.power_goes_at = ""
+        gone = remove.look(system, printer, record, tmp_path / "env", place)
+        remove.carry_out(system, gone, record, purge=False)
+        assert conf.read_text() == "[server]\nport: 7125"
+        assert not update.exists()
+        assert not (tmp_path / NAME).exists()
 
 
 def test_the_first_state_of_a_file_is_what_counts(tmp_path: Path) -> None:
