@@ -43,9 +43,17 @@ answers() {
     done
 }
 
+pgrep_obico() { # how many agents run
+    count=0
+    for pid in /proc/[0-9]*; do
+        if tr '\0' ' ' <"$pid/cmdline" 2>/dev/null | grep -q 'moonraker-obico run'; then count=$((count + 1)); fi
+    done
+    echo $count
+}
+
 for round in 1 2; do
     picture >/tmp/before
-    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said || { cat /tmp/said; fail "install.sh, round $round"; }
+    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said 2>&1 || { cat /tmp/said; fail "install.sh, round $round"; }
     for agent in $agents; do
         until_true "systemctl is-active -q $agent" || { systemctl status --no-pager "$agent" || true; fail "$agent is not active"; }
     done
@@ -74,15 +82,38 @@ for round in 1 2; do
 
     rm -f /tmp/again
     picture >/tmp/installed
-    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said || { cat /tmp/said; fail "install.sh again, round $round"; }
+    as_pi "~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said 2>&1 || { cat /tmp/said; fail "install.sh again, round $round"; }
     grep -q "nothing was changed" /tmp/said || { cat /tmp/said; fail "the second run changed something"; }
     picture >/tmp/again
     diff /tmp/installed /tmp/again >/tmp/diff || { head -20 /tmp/diff; fail "the second run left a difference"; }
 
-    as_pi "~/obico/install.sh --yes --uninstall --purge" >/tmp/said || { cat /tmp/said; fail "--uninstall, round $round"; }
+    as_pi "~/obico/install.sh --yes --uninstall --purge" >/tmp/said 2>&1 || { cat /tmp/said; fail "--uninstall, round $round"; }
     picture >/tmp/after
     diff /tmp/before /tmp/after >/tmp/diff || { head -20 /tmp/diff; fail "--uninstall left something"; }
     systemctl list-units --all --no-legend 'moonraker-obico*' | grep -v not-found && fail "a unit is left"
     say "round $round: second run changed nothing; after --uninstall $(wc -l </tmp/after) lines of the system's picture are the same"
 done
+
+# One printer, then three, then one again: each time install.sh makes of it what belongs there.
+if [ "${PRINTERS:-1}" != 1 ]; then
+    others="$(for name in $names; do [ "$name" = printer ] || echo "${name}_data"; done | tr '\n' ' ')"
+    picture >/tmp/before
+    as_pi "mkdir ~/away && mv $others away/ && ~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said 2>&1 || fail "one: $(cat /tmp/said)"
+    until_true "systemctl is-active -q moonraker-obico" || fail "one printer: not active"
+    single=$(systemctl show -P MainPID moonraker-obico)
+    [ "$single" != 0 ] || fail "one printer: no process"
+    as_pi "mv away/* . && ~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said 2>&1 || fail "three: $(cat /tmp/said)"
+    for agent in $agents; do
+        until_true "systemctl is-active -q $agent && [ \"\$(systemctl show -P MainPID $agent)\" != 0 ]" || fail "$agent is not active"
+    done
+    [ ! -d "/proc/$single" ] || fail "the agent of before still runs"
+    as_pi "mv $others away/ && ~/obico/install.sh --yes --wheelhouse /try/wheels" >/tmp/said 2>&1 || fail "one again: $(cat /tmp/said)"
+    [ "$(systemctl show -P MainPID moonraker-obico)" != 0 ] || fail "one again: no process"
+    [ ! -e /etc/systemd/system/moonraker-obico@.service ] || fail "one again: the template is still there"
+    [ "$(pgrep_obico)" = 1 ] || fail "one again: $(pgrep_obico) agents run"
+    as_pi "mv away/* . && rmdir away && ~/obico/install.sh --yes --uninstall --purge" >/tmp/said 2>&1 || fail "--uninstall: $(cat /tmp/said)"
+    picture >/tmp/after
+    diff /tmp/before /tmp/after >/tmp/diff || { head -20 /tmp/diff; fail "one, three, one: something is left"; }
+    say "one printer, then three, then one: as it should be each time, and nothing left"
+fi
 echo "ALL WELL"

@@ -215,7 +215,7 @@ def _runs(system: System, found: Found, configs: Sequence[HostConfig]) -> units.
         reads.append(found.source.path)
     base = Path(lines[1]) if len(lines) == 2 else Path(sys.base_prefix)
     reads.append(base)
-    folders = [each.printer.data for each in found.printers]
+    folders = [place for each in found.printers for place in (each.printer.data, each.printer.data.resolve())]
     writes: list[Path] = []
     for config in configs:
         for path in (config.data_dir, *([config.log_path.parent] if config.log_path else [])):
