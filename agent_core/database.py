@@ -207,6 +207,12 @@ class Database:
         with self.transaction() as connection:
             connection.execute("DELETE FROM records WHERE key = ?", (key,))
 
+    def start_over(self) -> None:
+        """Forgets everything: it was another printer's. Raises OSError."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM events")
+            connection.execute("DELETE FROM records")
+
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:

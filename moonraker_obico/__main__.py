@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     link.add_argument("--code", help="the six digits that the server's page shows; nothing else is tried then")
     link.add_argument("--server", metavar="URL", help="the server's address; asked for if not given")
     link.add_argument("--force", action="store_true", help="link anew without asking, if it is linked already")
+    link.add_argument(
+        "--keep",
+        action="store_true",
+        help="after new hardware: this is the same printer, it keeps the link that it has",
+    )
     link.add_argument("--no-discovery", action="store_true", help="typed codes only: do not announce this printer")
     unlink = command("unlink", "forget the link to the server")
     unlink.add_argument("--force", action="store_true", help="without asking")
@@ -58,11 +63,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command; its exit status (cli/exit_codes.py)."""
+def main(argv: list[str] | None = None, root: Path = Path("/")) -> int:
+    """Runs one command; its exit status (cli/exit_codes.py). `root`: where the machine is looked at."""
     args = parser().parse_args(argv)
     try:
-        return _dispatch(args)
+        return _dispatch(args, root)
     except ConfigInvalid as error:
         print(f"moonraker-obico: {error}", file=sys.stderr)
         return exit_codes.CONFIG
@@ -74,15 +79,17 @@ def main(argv: list[str] | None = None) -> int:
         return exit_codes.PROBLEM
 
 
-def _dispatch(args: argparse.Namespace) -> int:
+def _dispatch(args: argparse.Namespace, root: Path) -> int:
     if args.command == "run":
         from moonraker_obico.cli.run import run
 
-        return run(args.config, level=args.log_level, to_stderr=args.log_to_stderr)
+        return run(args.config, level=args.log_level, to_stderr=args.log_to_stderr, root=root)
     if args.command == "link":
-        from moonraker_obico.cli.link import Wishes, link
+        from moonraker_obico.cli.link import Wishes, keep_link, link
 
-        return link(args.config, Wishes(args.server, args.code, args.force, not args.no_discovery))
+        if args.keep:
+            return keep_link(args.config, root)
+        return link(args.config, Wishes(args.server, args.code, args.force, not args.no_discovery), root)
     if args.command == "unlink":
         from moonraker_obico.cli.link import unlink
 

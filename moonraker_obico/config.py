@@ -79,6 +79,8 @@ class HostConfig:
 
     path: Path
     server_url: str = DEFAULT_SERVER
+    server_chosen: bool = False
+    """Whether the file names a server: to one that nobody chose an unlinked printer tells nothing."""
     verify_tls: bool = True
     token: Secret | None = None
     token_in_file: bool = False
@@ -193,6 +195,7 @@ def read(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Host
     return HostConfig(
         path=path,
         server_url=_server(server),
+        server_chosen=server.text("url") is not None,
         verify_tls=server.boolean("verify_tls") is not False,
         token=_token(server, data_dir),
         token_in_file=server.text("auth_token") is not None,

@@ -6,6 +6,8 @@ import contextlib
 from pathlib import Path
 
 from agent_core.config import DEFAULT_SERVER, Secret
+from agent_core.database import Database
+from agent_core.features.machine import MachineRecord
 from moonraker_obico.config import HostConfig, read
 from moonraker_obico.files import replace_text, write_token
 from moonraker_obico.ini import SIZE_LIMIT, with_value
@@ -27,8 +29,15 @@ def new_config(path: Path) -> HostConfig:
     return read(_NEW_FILE.format(url=DEFAULT_SERVER), path)
 
 
-def keep(config: HostConfig, url: str, token: Secret) -> None:
+def keep(config: HostConfig, url: str, token: Secret, record: MachineRecord) -> None:
     """The token into its file, the address into the configuration, where an old token is emptied. Raises OSError."""
+    if config.token is not None and record.is_another():
+        # What waits in a copied folder is the other printer's. Its token goes before the record says that we are its
+        # machine: whenever this ends, the copy must not have both.
+        forget(config)
+        with contextlib.closing(Database(str(config.data_dir))) as database:
+            database.start_over()
+    record.keep()
     write_token(config.token_path, token)
     path = config.path
     if not path.exists():

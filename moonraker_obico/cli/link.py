@@ -16,6 +16,7 @@ from agent_core.config import server_url
 from agent_core.errors import AgentError, ConfigInvalid
 from agent_core.features.discovery import Phase, Progress
 from agent_core.features.linking import Linked, check_token, code_digits, verify_code
+from agent_core.features.machine import COPIED, MachineRecord
 from agent_core.features.search import PERSON_SECONDS, lan_address
 from agent_core.ports import Http
 from agent_core.runtime.clock import SystemClock
@@ -40,12 +41,17 @@ class Wishes:
     discovery: bool = True
 
 
-def link(path: Path, wishes: Wishes) -> int:
-    """Asks for what was not given; the exit status. Raises ConfigInvalid."""
+def link(path: Path, wishes: Wishes, root: Path = Path("/")) -> int:
+    """Asks for what was not given; the exit status. `root`: where the machine is looked at. Raises ConfigInvalid."""
     config = load(path) if path.exists() else linkage.new_config(path)
+    record = MachineRecord(config.data_dir, root)
+    asks = config.token is not None and wishes.code is None and not wishes.force
+    if asks and record.is_another():
+        print(f"Note: {COPIED}. (The same printer with new hardware: Ctrl-C, then `moonraker-obico link --keep`.)")
+        asks = False
     with contextlib.closing(HttpClient(f"moonraker-obico/{AGENT_VERSION}")) as http:
         keyboard = Keyboard()
-        if config.token is not None and wishes.code is None and not wishes.force and not _anew(config, http, keyboard):
+        if asks and not _anew(config, http, keyboard):
             return exit_codes.USAGE
         asked = wishes.server or keyboard.ask(f"Server address [{config.server_url}]: ")
         url = server_url(asked or config.server_url)
@@ -53,9 +59,9 @@ def link(path: Path, wishes: Wishes) -> int:
             if wishes.code is not None or not wishes.discovery:
                 linked = _by_code(http, config, url, wishes.code, keyboard)
                 if linked is not None:
-                    linkage.keep(config, url, linked.token)
+                    linkage.keep(config, url, linked.token, record)
             else:
-                linked = _every_way(config, url, http, keyboard)
+                linked = _every_way(config, url, http, keyboard, record)
         except OSError as error:
             print(f"The printer is linked, but its token cannot be kept: {error}", file=sys.stderr)
             return exit_codes.CONFIG
@@ -66,6 +72,21 @@ def link(path: Path, wishes: Wishes) -> int:
         print("The running agent takes it over within some seconds; see `moonraker-obico status`.")
     else:
         print("Now start the agent: `sudo systemctl restart moonraker-obico`, or `moonraker-obico run`.")
+    return exit_codes.OK
+
+
+def keep_link(path: Path, root: Path = Path("/")) -> int:
+    """A person says that this is the printer that was linked, with new hardware. Raises ConfigInvalid."""
+    config = load(path)
+    if config.token is None:
+        print("This printer is not linked: there is nothing to keep.", file=sys.stderr)
+        return exit_codes.NOT_LINKED
+    try:
+        MachineRecord(config.data_dir, root).keep()
+    except OSError as error:
+        print(f"That cannot be written down: {error}", file=sys.stderr)
+        return exit_codes.CONFIG
+    print(f"This printer keeps its link to {config.server_url}. If another one uses the same link, stop that one.")
     return exit_codes.OK
 
 
@@ -125,7 +146,9 @@ def _by_code(http: Http, config: HostConfig, url: str, code: str | None, keyboar
 # --- all ways at once -------------------------------------------------------------------------------------------------
 
 
-def _every_way(config: HostConfig, url: str, http: HttpClient, keyboard: Keyboard) -> Linked | None:
+def _every_way(
+    config: HostConfig, url: str, http: HttpClient, keyboard: Keyboard, record: MachineRecord
+) -> Linked | None:
     """Until one of them leads to a link, or the time is over."""
     quiet(status_socket.ask(config.status_path), http)
     woken, wake = socket.socketpair()
@@ -138,7 +161,7 @@ def _every_way(config: HostConfig, url: str, http: HttpClient, keyboard: Keyboar
 
     waiting = Waiting(
         config, url, SystemClock(), seconds=PERSON_SECONDS, on_change=on_change,
-        keep=lambda linked: linkage.keep(config, url, linked.token),
+        keep=lambda linked: linkage.keep(config, url, linked.token, record),
     )  # fmt: skip
     with woken, wake:
         print(f"Linking this printer to {url}. One moment …", flush=True)

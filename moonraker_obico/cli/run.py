@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_core.errors import ConfigInvalid
 from agent_core.features.camera_urls import shown
+from agent_core.features.machine import COPIED, MachineRecord
 from agent_core.features.scrub import Scrubber
 from agent_core.runtime.clock import SystemClock
 from moonraker_obico import linkage, logs
@@ -40,8 +41,8 @@ WAIT_SECONDS = 5.0
 """How often a service that waits for another copy looks whether it is gone."""
 
 
-def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int:
-    """Until SIGTERM or SIGINT; the exit status. Raises ConfigInvalid."""
+def run(path: Path, *, level: str | None = None, to_stderr: bool = False, root: Path = Path("/")) -> int:
+    """Until SIGTERM or SIGINT; the exit status. `root`: where the machine is looked at. Raises ConfigInvalid."""
     config = load(path)
     level = (level or config.log_level).upper()
     if level not in LEVELS:
@@ -65,7 +66,7 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False) -> int
             "set [agent] data_dir to a folder that this user may write"
         ) from None
     try:
-        return Supervisor(config, notifier, scrubber, trouble).run()
+        return Supervisor(config, notifier, scrubber, trouble, root).run()
     except OSError as error:
         said = f"the agent cannot work in {config.data_dir}: {error}; check the folder's owner and free space"
         _log.error("%s", said)
@@ -107,8 +108,17 @@ def _tried(path: Path, notifier: Notifier, *, waits: bool) -> int | None:
 class Supervisor:
     """Keeps one App running; a new token or server address gets a new App."""
 
-    def __init__(self, config: HostConfig, notifier: Notifier, scrubber: Scrubber, trouble: logs.LastTrouble) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        notifier: Notifier,
+        scrubber: Scrubber,
+        trouble: logs.LastTrouble,
+        root: Path = Path("/"),
+    ) -> None:
         self._config = config
+        self._record = MachineRecord(config.data_dir, root)
+        self._copied = False  # the token is another printer's: not used
         self._trouble = trouble
         self._scrubber = scrubber
         self._notifier = notifier
@@ -177,6 +187,12 @@ class Supervisor:
     def _start(self) -> None:
         if self._config.token is None:
             _log.warning("this printer is not linked: run `moonraker-obico link -c %s`", self._config.path)
+            self._copied = False
+            self._wait_to_be_linked()
+            return
+        self._copied = self._record.is_another()
+        if self._copied:
+            _log.error("%s: run `moonraker-obico link`; for the same printer: `moonraker-obico link --keep`", COPIED)
             self._wait_to_be_linked()
             return
         self._searched_since = None
@@ -191,11 +207,11 @@ class Supervisor:
         if self._searched_since is None:
             self._searched_since = now
         left = self._searched_since + SERVICE_SECONDS - now
-        if self._config.discovery and left > 0:
+        if self._config.discovery and self._config.server_chosen and left > 0:
             config = self._config
             self._waiting = Waiting(
                 config, config.server_url, self._clock, seconds=left,
-                keep=lambda linked: linkage.keep(config, config.server_url, linked.token),
+                keep=lambda linked: linkage.keep(config, config.server_url, linked.token, self._record),
             )  # fmt: skip
             self._waiting.start()
 
@@ -218,7 +234,8 @@ class Supervisor:
         except ConfigInvalid as error:
             _log.warning("the configuration was changed, but cannot be used: %s", error)
             return
-        if (fresh.token, fresh.server_url) == (self._config.token, self._config.server_url):
+        same = (fresh.token, fresh.server_url) == (self._config.token, self._config.server_url)
+        if same and not (self._copied and not self._record.is_another()):
             return
         self._scrubber.learn(*fresh.secrets())
         self._config = replace(self._config, token=fresh.token, server_url=fresh.server_url)
@@ -226,8 +243,8 @@ class Supervisor:
         self._end()
         self._start()
 
-    def _stamps(self) -> tuple[int, int]:
-        return _stamp(self._config.path), _stamp(self._config.token_path)
+    def _stamps(self) -> tuple[int, ...]:
+        return tuple(map(_stamp, (self._config.path, self._config.token_path, self._record.path)))
 
     def status(self) -> Mapping[str, Any]:
         """What `moonraker-obico status --json` prints."""
@@ -235,7 +252,11 @@ class Supervisor:
         told: dict[str, Any] = {
             "agent": {"version": AGENT_VERSION, "pid": os.getpid(), "since": self._began},
             "config": str(self._config.path),
-            "link": {"state": "not linked", "server": self._config.server_url},
+            "link": {
+                "state": "not linked",
+                "server": self._config.server_url,
+                "reason": COPIED if self._copied else None,
+            },
             "search": None if self._waiting is None else self._waiting.describe(),
             "moonraker": None,
             "printer": None,
