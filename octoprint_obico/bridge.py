@@ -318,6 +318,9 @@ class CoreTools:
     def mute_alerts(self, config: AgentConfig) -> None:
         mute_alerts(self._http, config)
 
+    def start_over(self) -> None:
+        self.database.start_over()
+
     def abort(self) -> None:
         self._http.close()
 

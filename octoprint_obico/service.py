@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from agent_core.commands import CommandResult
@@ -21,6 +21,7 @@ from agent_core.features.event_texts import Sign
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
 from agent_core.features.load import LoadState
+from agent_core.features.machine import COPIED, MachineRecord
 from agent_core.features.pause_reason import PauseReason, pause_reason
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
@@ -132,6 +133,10 @@ class Tools(Protocol):
     @property
     def diagnosis(self) -> Diagnosis: ...
 
+    def start_over(self) -> None:
+        """Forgets what waits in the database; raises OSError."""
+        ...
+
     def abort(self) -> None:
         """Ends what waits for the network."""
         ...
@@ -164,8 +169,12 @@ class Tools(Protocol):
 class Service:
     """Thread-safe. `start` and `stop` as often as OctoPrint wants; after `stop` no thread of ours is left."""
 
-    def __init__(self, host: Host, tools: Tools, finder: Finder | None = None) -> None:
+    def __init__(
+        self, host: Host, tools: Tools, finder: Finder | None = None, record: MachineRecord | None = None
+    ) -> None:
         self._host = host
+        self._record = record
+        self._copied = False  # the token is another printer's: not used
         self._finder = finder
         self._tools = tools
         # Guards what follows; held for a few lines without I/O.
@@ -285,7 +294,10 @@ class Service:
 
         def work() -> str:
             linked = self._tools.verify_code(address, digits)
-            self._host.save({"endpoint_prefix": address, settings.TOKEN_KEY: linked.token})
+            try:
+                self._keep_link(address, linked.token)
+            except OSError as error:
+                raise Rejected(f"the server has linked this printer, but that cannot be kept: {error}") from None
             self._host.tell("linked", {"server": address, "printer_name": linked.printer_name})
             return f"Linked to {address}" + (f" as “{linked.printer_name}”." if linked.printer_name else ".")
 
@@ -293,7 +305,8 @@ class Service:
 
     def found(self, server: str, token: str, printer_name: str) -> None:
         """The search has led to a link; on its thread. Raises OSError."""
-        self._host.save({"endpoint_prefix": server, settings.TOKEN_KEY: token})
+        self._keep_link(server, token)
+        self._host.tell("linked", {"server": server, "printer_name": printer_name})
         self._said = (True, f"Linked to {server}" + (f" as “{printer_name}”." if printer_name else "."))
         self.reconfigure()
 
@@ -301,9 +314,35 @@ class Service:
         """Makes the printer known to that server, so that its page can link it; for some minutes."""
         address = server_url(str(server or ""))
         token = settings.preferences({**self._host.values(), "endpoint_prefix": address}).token
+        if self._copied:
+            token = None
         if self._finder is not None:
             self._said = None
             self._finder.start(address, token)
+
+    def _keep_link(self, server: str, token: str) -> None:
+        """Raises OSError."""
+        if self._copied:
+            # What waits in a copied folder is the other printer's. Its token goes before the record says that we are
+            # its machine: whenever this ends, the copy must not have both.
+            self._host.save({settings.TOKEN_KEY: ""})
+            self._tools.start_over()
+        if self._record is not None:
+            self._record.keep()
+        self._host.save({"endpoint_prefix": server, settings.TOKEN_KEY: token})
+
+    def keep_identity(self) -> None:
+        """A person says that this is the printer that was linked, with new hardware."""
+
+        def work() -> str:
+            if self._record is not None:
+                try:
+                    self._record.keep()
+                except OSError as error:
+                    raise Rejected(f"that cannot be written down: {error}") from None
+            return "This printer keeps its link. If another one uses the same link, stop that one."
+
+        self._start_errand("keeping the link", work)
 
     def stop_search(self) -> None:
         if self._finder is not None:
@@ -401,7 +440,7 @@ class Service:
         """What the settings page shows; nothing in it is secret."""
         try:
             chosen, cameras = self._cameras()
-            server, linked, trouble = chosen.server, chosen.token is not None, self._trouble
+            server, linked, trouble = chosen.server, chosen.token is not None and not self._copied, self._trouble
         except ConfigInvalid as error:
             cameras, server, linked, trouble = (), "", False, str(error)
         agent = self._agent
@@ -420,6 +459,7 @@ class Service:
             "printer_name": link.printer_name if link else None,
             "server_name": link.server_name if link else None,
             "queued_events": link.queued_events if link else 0,
+            "copied": self._copied,
             "search": self._finder.status() if self._finder is not None else None,
             "busy": busy if busy != "starting" else None,
             "said": None if said is None else {"ok": said[0], "text": said[1]},
@@ -487,6 +527,7 @@ class Service:
         if trouble is not None and trouble != self._trouble:
             _log.error("Obico is not running: %s", trouble)
         self._trouble = trouble
+        chosen = self._own(chosen)
         if self._finder is not None:
             self._finder.follow(chosen)
         config = None
@@ -504,6 +545,17 @@ class Service:
             except OSError as error:
                 self._trouble = f"cannot keep its records: {error}"
                 _log.error("Obico is not running: %s", self._trouble)
+
+    def _own(self, chosen: settings.Preferences | None) -> settings.Preferences | None:
+        """The settings without the token, if they were copied from another printer together with it."""
+        if chosen is None or chosen.token is None or self._record is None:
+            self._copied = False
+            return chosen
+        copied = self._record.is_another()
+        if copied and not self._copied:
+            _log.error("%s in the Obico settings; the same printer with new hardware is told there, too", COPIED)
+        self._copied = copied
+        return replace(chosen, token=None) if copied else chosen
 
     def _start_agent(self, config: AgentConfig) -> None:
         agent = self._tools.build(config, self._on_link_change, self._on_command_result)

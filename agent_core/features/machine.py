@@ -56,8 +56,8 @@ class MachineRecord:
 
     def is_another(self) -> bool:
         """Whether the printer was linked on another machine than this. The first time the record is made; later it
-        follows small changes. Nothing is written when nothing has changed. Raises OSError if it cannot be read; one
-        that cannot be written is told in the log."""
+        follows small changes. Nothing is written when nothing has changed; a record that cannot be read or written is
+        told in the log, and unlinks nobody."""
         facts = machine_facts(self._root)
         known = self._load()
         if known is None:
@@ -84,6 +84,9 @@ class MachineRecord:
         try:
             text = self.path.read_bytes()[: 64 * 1024].decode("utf-8", "replace")
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("%s cannot be read (%s)", self.path, error)
             return None
         known = Identity.from_text(text)
         if known is None:

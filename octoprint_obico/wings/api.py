@@ -44,6 +44,7 @@ ORDERS: dict[str, Order] = {
     "link": Order(lambda service, data: service.link(data.get("server"), data.get("code")), ("server", "code")),
     "unlink": Order(lambda service, _: service.unlink()),
     "search": Order(lambda service, data: service.search(data.get("server")), ("server",)),
+    "keep_identity": Order(lambda service, _: service.keep_identity()),
     "stop_search": Order(lambda service, _: service.stop_search()),
     "test_camera": Order(lambda service, data: service.test_camera(str(data.get("name"))), ("name",)),
     "change_camera": Order(_change_camera, ("name",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import octoprint
@@ -15,6 +16,7 @@ from octoprint.webcams import get_snapshot_webcam, get_webcams
 
 from agent_core.config import TunnelTarget
 from agent_core.features.control import control_routes
+from agent_core.features.machine import MachineRecord
 from octoprint_obico.bridge import CoreTools, HostBridge, OctoPrint, PrinterBridge, web_interface
 from octoprint_obico.control import OctoPrintControl
 from octoprint_obico.discovery import Finder
@@ -51,6 +53,9 @@ class _Feed(PrinterCallback):
 class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin, octoprint.plugin.EventHandlerPlugin):
     """Builds the service when OctoPrint is up, and ends it with OctoPrint or with the plugin."""
 
+    machine_root = Path("/")
+    """Where the machine is looked at, to know a copied memory card."""
+
     def __init__(self) -> None:
         super().__init__()
         self._feed = _Feed(self)
@@ -61,6 +66,7 @@ class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin
     def on_startup(self, host: str, port: int) -> None:
         # What OctoPrint really listens on; its settings do not know the command line.
         self._own_page = web_interface(host, port)
+        super().on_startup(host, port)  # the other wings'
 
     def on_after_startup(self) -> None:
         self._begin()
@@ -109,7 +115,8 @@ class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin
             tools.clock,
             self._host.changed,
         )
-        service = Service(self._host, tools, self._finder)
+        record = MachineRecord(Path(tools.data_dir), self.machine_root)
+        service = Service(self._host, tools, self._finder, record)
         if self._port is None:
             # Made once in OctoPrint's life: a pause of ours outlives the agent that asked for it.
             self._port = OctoPrintPort(

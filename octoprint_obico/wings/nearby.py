@@ -51,8 +51,9 @@ class Nearby(Wing, octoprint.plugin.StartupPlugin):
 
     own_port: int | None = None
 
-    def on_startup(self, host: str, port: int) -> None:  # noqa: ARG002
+    def on_startup(self, host: str, port: int) -> None:
         self.own_port = port
+        super().on_startup(host, port)
 
     def nearby_hooks(self) -> dict[str, Any]:
         return {"octoprint.server.http.routes": self.nearby_routes}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -27,7 +28,7 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
         return True
 
     def get_api_commands(self) -> dict[str, list[str]]:
-        return {"run": ["name"], "interrupt": [], "stop": [], "begin": []}
+        return {"run": ["name"], "interrupt": [], "stop": [], "begin": [], "machine": ["root"]}
 
     def on_api_get(self, request: Any) -> Any:
         plugin = self._plugin_manager.get_plugin_info("obico")
@@ -50,6 +51,8 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
             self._interrupt.set("the print is being cancelled")
         elif command == "stop":
             plugin.on_plugin_disabled()
+        elif command == "machine":
+            plugin.machine_root = Path(data["root"])
         elif command == "begin":
             plugin.on_after_startup()
         return flask.jsonify({})

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup
-from demo.parts import Server
+from demo.parts import KlipperAgent, Server, from_sources
 from demo.processes import free_port, wait_for
 from tests.e2e import octoprint as octoprint_tests
 from tests.e2e.rig import SPY, start_server
+from tests.fakes.machine import pi
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -27,10 +31,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.stop()
 
 
-def seen(server: Server, agent: str) -> dict[str, Any]:
-    """The device that announces itself."""
+def devices(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.rest.get("/api/v1/printer_discovery/")
+    return found
+
+
+def seen(server: Server, before: set[str]) -> dict[str, Any]:
+    """The device that has announced itself since (a search that has ended is listed for some seconds more)."""
     found: list[dict[str, Any]] = wait_for(
-        lambda: [d for d in server.rest.get("/api/v1/printer_discovery/") if d["agent"] == agent], 40, "an announcement"
+        lambda: [device for device in devices(server) if device["device_id"] not in before], 40, "an announcement"
     )
     return found[-1]
 
@@ -56,6 +65,15 @@ def status(host: OctoPrintHost) -> dict[str, Any]:
     return dict(host.get("/api/plugin/obico"))
 
 
+def on_machine(host: OctoPrintHost, server: Server, root: Path) -> dict[str, Any]:
+    """Starts the plugin anew, on a machine of our choice; the device that it announces."""
+    host.post("/api/plugin/spy", {"command": "stop"})
+    before = {device["device_id"] for device in devices(server)}
+    host.post("/api/plugin/spy", {"command": "machine", "root": str(root)})
+    host.post("/api/plugin/spy", {"command": "begin"})
+    return seen(server, before)
+
+
 @pytest.mark.octoprint
 @pytest.mark.parametrize("version", octoprint_tests.VERSIONS)
 def test_octoprint_is_linked_without_typing(version: str, server: Server, tmp_path: Path) -> None:
@@ -69,10 +87,12 @@ def test_octoprint_is_linked_without_typing(version: str, server: Server, tmp_pa
     host.prepare()
     before = printers(server)
     try:
+        known = {device["device_id"] for device in devices(server)}
         host.start()
-        # By itself, and by the list on the server's page.
-        device = seen(server, "Obico for OctoPrint")
-        assert (device["port"], device["printerprofile"]) == (host.port, "Default")
+        seen(server, known)  # by itself
+        device = on_machine(host, server, pi(tmp_path / "first", 1))
+        told = (device["agent"], device["port"], device["printerprofile"])
+        assert told == ("Obico for OctoPrint", host.port, "Default")
         for headers in ({"X-Forwarded-For": "8.8.8.8"}, {"X-Real-IP": "8.8.8.8"}, {"Host": "printer.example.com"}):
             assert ask(device, **headers) == (403, "")
         assert ask({**device, "device_id": "00" * 16}) == (403, "")
@@ -85,6 +105,15 @@ def test_octoprint_is_linked_without_typing(version: str, server: Server, tmp_pa
         assert status(host)["search"] is None
         assert ask(device) == (403, "")
         assert "Linked to" in status(host)["said"]["text"]
+
+        # The card is copied to another printer: it says so, and leaves the link alone.
+        on_machine(host, server, pi(tmp_path / "other", 2))
+        shown = status(host)
+        assert (shown["copied"], shown["linked"], len(printers(server) - before)) == (True, False, 1)
+        # Or it was the same printer.
+        host.post("/api/plugin/obico", {"command": "keep_identity"})
+        wait_for(lambda: status(host)["connected"], 40, "the link that was kept")
+        assert len(printers(server) - before) == 1
 
         # Unlinked it stays silent until it is told to search; then by passcode.
         host.post("/api/plugin/obico", {"command": "unlink"})
@@ -99,3 +128,56 @@ def test_octoprint_is_linked_without_typing(version: str, server: Server, tmp_pa
         assert len(printers(server) - before) == 2
     finally:
         host.stop()
+
+
+def klipper(folder: Path, server: Server, machine: int) -> KlipperAgent:
+    """An agent on a machine of our choice. Its Moonraker is away, which is of no interest here."""
+    root = pi(folder / "machine", machine)
+    programs = replace(from_sources(), agent=[sys.executable, "-m", "tests.e2e.agent_on", str(root)])
+    agent = KlipperAgent(programs, folder, free_port())
+    agent.prepare(server.url)
+    with agent.config.open("a") as file:
+        file.write(f"discovery_port: {free_port()}\n")
+    return agent
+
+
+def test_a_copied_card_leaves_the_original_alone(server: Server, tmp_path: Path) -> None:
+    before = printers(server)
+    original = klipper(tmp_path / "original", server, 1)
+    copy = klipper(tmp_path / "copy", server, 2)
+    try:
+        known = {device["device_id"] for device in devices(server)}
+        original.start()
+        device = seen(server, known)
+        body = {"code": server.rest.new_code(), "device_id": device["device_id"], "device_secret": ask(device)[1]}
+        server.rest.post("/api/v1/printer_discovery/", body)
+        wait_for(lambda: original.status()["link"]["state"] == "connected", 40, "the link by discovery")
+        (number,) = printers(server) - before
+
+        shutil.copytree(original.data_dir, copy.data_dir, ignore=shutil.ignore_patterns("*.sock", "lock"))
+        copy.start()
+        told = wait_for(lambda: copy.status().get("link"), 20, "the copy")
+        assert told["state"] == "not linked"
+        assert "copied from another printer" in told["reason"]
+        assert "this installation was copied from another printer" in copy.process.said()
+        twin = seen(server, {*known, device["device_id"]})
+        body = {"code": server.rest.new_code(), "device_id": twin["device_id"], "device_secret": ask(twin)[1]}
+        server.rest.post("/api/v1/printer_discovery/", body)
+        wait_for(lambda: copy.status()["link"]["state"] == "connected", 40, "the copy's own link")
+        assert len(printers(server) - before) == 2
+        assert original.status()["link"]["state"] == "connected"
+        # It was never taken for the original, which never lost its connection.
+        assert server.process.said().count(f"printer {number}: agent connected") == 1
+
+        # The same printer with new hardware: it asks, and a word is enough.
+        copy.stop()
+        shutil.rmtree(tmp_path / "copy" / "machine")
+        pi(tmp_path / "copy" / "machine", 3)
+        copy.start()
+        wait_for(lambda: (copy.status().get("link") or {}).get("reason"), 20, "the new hardware to be noticed")
+        assert copy.command("link", "--keep").returncode == 0
+        wait_for(lambda: copy.status()["link"]["state"] == "connected", 40, "the link that was kept")
+        assert len(printers(server) - before) == 2
+    finally:
+        original.stop()
+        copy.stop()

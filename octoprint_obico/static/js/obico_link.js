@@ -15,6 +15,7 @@ $(function () {
         self.qr = ko.observable("");
         self.trouble = ko.observable("");
         self.secondsLeft = ko.observable(0);
+        self.copied = ko.observable(false);
         self.busy = self.page.busy;
 
         self.offered = ko.pureComputed(function () { return self.page.loaded() && self.page.showForm(); });
@@ -46,6 +47,9 @@ $(function () {
         self.start = function () {
             self.page.order("search", {server: self.page.server()});
         };
+        self.keep = function () {
+            self.page.order("keep_identity");
+        };
         self.stop = function () {
             self.page.order("stop_search");
         };
@@ -55,6 +59,7 @@ $(function () {
         self.page.show = function (status) {
             show(status);
             if ("search" in status) self.show(status.search);
+            self.copied(Boolean(status.copied));
             if (status.linked && status.said && status.said.ok) self.page.relinking(false);
         };
         setInterval(function () {

@@ -85,6 +85,7 @@ class FakeTools:
         self.gate.set()
         self.remembered: ActivePrint | None = None
         self.full = False
+        self.forgotten = 0
         self.diagnosis = Diagnosis(NoHttp(), Scrubber(), "3.0.0", "/nowhere")
         self.jpeg: bytes | None = b"jpeg"
 
@@ -97,6 +98,9 @@ class FakeTools:
     @property
     def layers(self) -> LayerIndexes:
         return LayerIndexes(Path("/nowhere"))
+
+    def start_over(self) -> None:
+        self.forgotten += 1
 
     def abort(self) -> None:
         self.answer = Unreachable("given up")
