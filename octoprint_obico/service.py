@@ -46,6 +46,10 @@ ORIGIN = "octoprint"
 _WAS_OFF = "the print ended while the Obico plugin was not watching"
 
 
+_MARKS = {">>> ": "Send: ", "<<< ": "Recv: "}
+"""How OctoPrint 2.0 marks its terminal's lines, and how 1.11 does, which clients know."""
+
+
 class Host(Protocol):
     """OctoPrint, as far as the service needs it. None of these waits for the network."""
 
@@ -247,7 +251,8 @@ class Service:
         """Any line between OctoPrint and the printer, hundreds a second in a print."""
         agent = self._agent
         if agent is not None:
-            agent.terminal_line(line)
+            mark = _MARKS.get(line[:4])
+            agent.terminal_line(line if mark is None else mark + line[4:])
 
     def event(self, name: str, payload: Mapping[str, Any]) -> None:
         if name in ENDING_EVENTS:

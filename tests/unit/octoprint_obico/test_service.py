@@ -342,6 +342,17 @@ def test_a_camera_test_says_what_came(bench: Bench) -> None:
 
 
 @linked
+def test_the_terminal_reads_alike_whatever_octoprint_marks_its_lines_with(bench: Bench) -> None:
+    for line in ("Send: M105", ">>> M105", "<<< ok", "Recv: ok", "Changing monitoring state", ""):
+        bench.service.terminal_line(line)
+    assert bench.tools.agents[0].lines == [
+        "Send: M105", "Send: M105", "Recv: ok", "Recv: ok", "Changing monitoring state", "",
+    ]  # fmt: skip
+    bench.service.stop()
+    bench.service.terminal_line("Send: M105")
+
+
+@linked
 def test_after_stop_nothing_is_posted_and_nothing_can_be_asked(bench: Bench) -> None:
     (agent,) = bench.tools.agents
     bench.service.stop()
