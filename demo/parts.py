@@ -318,7 +318,9 @@ class KlipperAgent:
         self.config.write_text(
             f"[server]\nurl: {server}\n\n[moonraker]\nhost: {host}\nport: {port}\n\n"
             # Tests make this machine busier than any printer's; pictures shall keep their pace all the same.
-            f"[agent]\ndata_dir: {self.data_dir}\nback_off: false\n",
+            f"[agent]\ndata_dir: {self.data_dir}\nback_off: false\n\n"
+            # There is no Mainsail here: the web interface is what Moonraker itself answers.
+            f"[tunnel]\ndest_host: {host}\ndest_port: {port}\n",
             encoding="utf-8",
         )
 

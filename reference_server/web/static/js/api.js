@@ -95,6 +95,12 @@ export const setMasks = (id, masks) => call("PUT", `/api/v1/printers/${id}/masks
 export const print = (id) => get(`/api/v1/prints/${id}/`);
 export const deletePrint = (id) => call("DELETE", `/api/v1/prints/${id}/`);
 export const decisions = (id) => get(`/api/v1/prints/${id}/decisions/`);
+/** {available, reason, keys} */
+export const webInterface = (id) => get(`/api/v1/printers/${id}/tunnel/`);
+/** {url}: lets a browser in once, within a minute. */
+export const openWebInterface = (id) => post(`/api/v1/printers/${id}/tunnel/`);
+export const addTunnelKey = (id, name) => post(`/api/v1/printers/${id}/tunnel_keys/`, { name });
+export const removeTunnelKey = (id, key) => call("DELETE", `/api/v1/printers/${id}/tunnel_keys/${key}/`);
 export const channels = () => get("/api/v1/notification_channels/");
 export const addChannel = (fields) => post("/api/v1/notification_channels/", fields);
 export const changeChannel = (id, fields) => call("PATCH", `/api/v1/notification_channels/${id}/`, fields);

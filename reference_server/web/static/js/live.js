@@ -16,6 +16,7 @@ import { editMasks } from "./view/masks.js";
 import { Prints } from "./view/prints.js";
 import { editSecurity } from "./view/security.js";
 import { printerSettings } from "./view/settings.js";
+import { editPrograms, openWebInterface } from "./view/web_interface.js";
 
 const PRINTS = 10; // rows of the list
 const EVENTS = 100; // newest events looked through for each printer's last one
@@ -204,7 +205,24 @@ const actions = {
     const { action } = await printerSettings(printer);
     if (action === "link") await actions.link(id);
     if (action === "masks") await actions.masks(id);
+    if (action === "programs") await actions.programs(id);
     if (action === "delete") await actions.remove(id);
+  },
+
+  async webInterface(id) {
+    try {
+      await openWebInterface(id);
+    } catch (error) {
+      notice(`The web interface was not opened: ${error.message}`);
+    }
+  },
+
+  async programs(id) {
+    try {
+      await editPrograms(store.printer(id), () => store.serverNow());
+    } catch (error) {
+      notice(`The programs cannot be shown: ${error.message}`);
+    }
   },
 
   async masks(id) {

@@ -91,6 +91,11 @@ export class Card {
         ),
       ]),
     );
+    this.webButton = h(
+      "button",
+      { type: "button", class: "quiet square", "data-action": "web", onclick: () => actions.webInterface(id) },
+      icon("open"),
+    );
     this.settingsButton = h(
       "button",
       { type: "button", class: "quiet square", "data-action": "settings", onclick: () => actions.settings(id) },
@@ -105,7 +110,7 @@ export class Card {
       h(
         "div",
         { class: "body" },
-        h("header", { class: "card-head" }, h("div", { class: "titles" }, this.name, this.since), this.settingsButton),
+        h("header", { class: "card-head" }, h("div", { class: "titles" }, this.name, this.since), this.webButton, this.settingsButton),
         this.message,
         this.jobBox,
         this.tempList,
@@ -137,6 +142,9 @@ export class Card {
     setTitle(this.chip, state.raw && state.raw !== state.label ? `The printer says: ${state.raw}` : null);
     setIcon(this.stateIcon, state.icon);
     this.settingsButton.setAttribute("aria-label", `Settings of ${name}`);
+    this.webButton.setAttribute("aria-label", `Open web interface of ${name}`);
+    setTitle(this.webButton, "Open web interface");
+    this.webButton.disabled = !fresh || !printer.agent_connected;
     this.#presence(store, entry, state, fresh, now);
     this.#message(printer, state);
     this.#job(printer, now);

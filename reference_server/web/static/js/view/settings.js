@@ -24,7 +24,7 @@ function nearest(value) {
   return known.reduce((best, number) => (Math.abs(number - value) < Math.abs(best - value) ? number : best), "1");
 }
 
-/** Resolves with {action: "saved", printer} | {action: "masks"} | {action: "link"} | {action: "delete"} | {action: null}. */
+/** Resolves with {action: "saved", printer} | {action: "masks"} | {action: "programs"} | {action: "link"} | {action: "delete"} | {action: null}. */
 export async function printerSettings(printer) {
   const dialog = h("dialog", { class: "settings" });
   const [head, id] = dialogHead(`Settings of ${printerName(printer)}`, dialog);
@@ -97,6 +97,7 @@ export async function printerSettings(printer) {
     { class: "dialog-body more" },
     h("h3", {}, "Connection"),
     h("p", { class: "hint" }, `Agent: ${agent}`),
+    h("div", { class: "row" }, h("button", { type: "button", onclick: () => dialog.close("programs") }, "Programs that may open it…")),
     h(
       "div",
       { class: "row" },
