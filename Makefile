@@ -16,7 +16,7 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 # Tests of real programs mostly wait for them: one more at a time than there are cores keeps the cores busy.
 WAITING := -n $(shell expr $$(nproc) + 1)
 
-.PHONY: help demo test try-install lint unit contract e2e browser bench bench-server coverage envs packages clean
+.PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server coverage envs packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -29,6 +29,10 @@ $(VENV)/ready: setup.py scripts/bootstrap.sh
 # What the hosts need: real OctoPrint and Moonraker, each with our built wheel, as a user installs it.
 envs: $(VENV)/ready
 	@$(RUN) -m demo.envs server agent moonraker octoprint1 octoprint2
+
+# After a change of a text in the OctoPrint plugin: the catalogues anew; then translate what is empty, and once more.
+translations: $(VENV)/ready
+	@$(RUN) scripts/translations.py
 
 packages:
 	@sh scripts/packages.sh

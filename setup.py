@@ -61,9 +61,11 @@ setup(
         ],
         "dev": [
             "aiosmtpd>=1.4",
+            "babel>=2.12",
             "build>=1.0",
             "httpx>=0.27",
             "hypothesis>=6.100",
+            "jinja2>=3.0",
             "jsonschema-rs>=0.30",
             "mypy>=1.10",
             "onnx>=1.16",

@@ -246,7 +246,7 @@ class CoreTools:
     def __init__(self, version: str, data_dir: str, scrubber: Scrubber) -> None:
         """`scrubber` learns every secret that an agent is built with."""
         self.version = version
-        self._scrubber = scrubber
+        self.scrubber = scrubber
         self.data_dir = data_dir
         self.clock = SystemClock()
         self.database = Database(data_dir)
@@ -269,7 +269,7 @@ class CoreTools:
         if self.port is None:
             raise RuntimeError("the printer's port comes first")
         config = replace(config, tunnel=self.tunnel)
-        self._scrubber.learn(*secrets_in(config))
+        self.scrubber.learn(*secrets_in(config))
         return Agent(
             Parts(
                 # A client of its own: an agent closes it for good when it stops.

@@ -68,7 +68,9 @@ class Finder:
             running = self._running
             if running is not None and (chosen is None or chosen.token != running.token):
                 self._stop()
-            if chosen is None or chosen.token is not None or self._began_by_itself:
+            if chosen is not None and chosen.token is not None:
+                self._began_by_itself = True  # unlinked by hand later, it stays silent until it is told to search
+            if chosen is None or self._began_by_itself:
                 return
             if not chosen.discovery or chosen.server == DEFAULT_SERVER:
                 return

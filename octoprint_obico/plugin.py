@@ -13,10 +13,11 @@ from octoprint_obico.wings.nearby import Nearby
 from octoprint_obico.wings.others import Others
 from octoprint_obico.wings.pages import Pages
 from octoprint_obico.wings.permissions import PermissionHooks
+from octoprint_obico.wings.upkeep import Upkeep
 from octoprint_obico.wings.web import Web
 
 
-class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby, PermissionHooks, Others):
+class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby, PermissionHooks, Others, Upkeep):
     """OctoPrint injects `_printer`, `_settings` and the like before any of these is called."""
 
     def __init__(self) -> None:
@@ -35,4 +36,5 @@ class ObicoPlugin(Life, GcodeHooks, Keeping, Api, Pages, Web, Nearby, Permission
             **self.nearby_hooks(),
             **self.permission_hooks(),
             **self.other_hooks(),
+            **self.upkeep_hooks(),
         }

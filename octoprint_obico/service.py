@@ -424,14 +424,13 @@ class Service:
         if config is None or pause is None or not pause.reason.explained:
             raise Rejected("the server does not take that from here; open its page")
 
-        def work() -> str:
+        def work() -> None:
             try:
                 self._tools.mute_alerts(config)
             except AgentError as error:
                 self.notice.failed(str(error))
                 raise
             self.notice.muted()
-            return "The server sends no more alerts in this print."
 
         self._start_errand("muting", work)
 

@@ -6,6 +6,7 @@ OctoPrint's config.yaml as they are.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -38,7 +39,12 @@ DEFAULTS: Mapping[str, Any] = {
     # The public plugin's switch for reports of faults, and where they go: nowhere unless both say so.
     "sentry_opt": "out",
     "sentry_dsn": "",
+    # Where new releases are looked for (updates.py); config.yaml only.
+    "update_repository": "",
 }
+
+VERSION = 3
+"""Of the settings' form. The public plugin may count on its own; ours begins where our releases do."""
 
 TOKEN_KEY = "auth_token"  # noqa: S105 - the name of the setting, not its value
 
@@ -249,12 +255,40 @@ def without_token(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != TOKEN_KEY}
 
 
+_FILE_ONLY = frozenset({"update_repository"})
+"""Keys that decide what code is installed: no browser changes them."""
+
+
+def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be written anew of settings of an older form (a public plugin's, or mended by hand); the rest stays as
+    it is, keys that we do not know too. Nothing here refuses: what cannot be mended is told when it is used.
+    """
+    changes: dict[str, Any] = {}
+    address, token = values.get("endpoint_prefix"), values.get(TOKEN_KEY)
+    if address is not None and not isinstance(address, str):
+        changes["endpoint_prefix"] = DEFAULT_SERVER
+    elif address:
+        with contextlib.suppress(ConfigInvalid):  # the settings page says what is wrong with it
+            changes["endpoint_prefix"] = server_url(address)
+    if isinstance(token, int) and not isinstance(token, bool):
+        changes[TOKEN_KEY] = str(token)  # YAML took a token of digits for a number
+    elif isinstance(token, str) and token != token.strip():
+        changes[TOKEN_KEY] = token.strip()
+    cameras = values.get("insecure_cameras")
+    if cameras is not None and list(_names(cameras)) != cameras:
+        changes["insecure_cameras"] = list(_names(cameras))
+    for key, default in DEFAULTS.items():
+        if isinstance(default, bool) and isinstance(values.get(key), str):
+            changes[key] = str(values[key]).strip().lower() in {"true", "yes", "on", "1"}
+    return {key: value for key, value in changes.items() if value != values.get(key)}
+
+
 def saveable(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a browser may change by saving settings: all but the token, which only linking sets; addresses checked.
 
     Raises ConfigInvalid.
     """
-    wanted = without_token(data)
+    wanted = {key: value for key, value in without_token(data).items() if key not in _FILE_ONLY}
     if "endpoint_prefix" in wanted:
         wanted["endpoint_prefix"] = server_url(str(wanted["endpoint_prefix"] or ""))
     return wanted

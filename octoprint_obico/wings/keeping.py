@@ -19,7 +19,17 @@ class Keeping(Wing, octoprint.plugin.SettingsPlugin):
         return dict(settings.DEFAULTS)
 
     def get_settings_restricted_paths(self) -> dict[str, list[list[str]]]:
-        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"]]}
+        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"], ["update_repository"]]}
+
+    def get_settings_version(self) -> int:
+        return settings.VERSION
+
+    def on_settings_migrate(self, target: int, current: int | None) -> None:
+        """Once, before the agent starts; `current` None: never written by a plugin that counts its settings' form."""
+        if current is not None and current >= target:
+            return
+        for key, value in settings.migrated({key: self._settings.get([key]) for key in settings.DEFAULTS}).items():
+            self._settings.set([key], value)
 
     def on_settings_load(self) -> dict[str, Any]:
         return settings.without_token(super().on_settings_load())

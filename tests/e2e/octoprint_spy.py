@@ -1,4 +1,5 @@
-"""A single-file OctoPrint plugin for the tests: names of the threads, and our commands without a server.
+"""A single-file OctoPrint plugin for the tests: names of the threads, what other plugins get from us, and our commands
+without a server.
 
 It is copied into OctoPrint's own plugins folder; nothing of it is installed anywhere.
 """
@@ -18,11 +19,15 @@ __plugin_name__ = "Spy"
 __plugin_pythoncompat__ = ">=3.10,<4"
 
 
-class Spy(octoprint.plugin.SimpleApiPlugin):
+class Spy(octoprint.plugin.SimpleApiPlugin, octoprint.plugin.EventHandlerPlugin):
     def __init__(self) -> None:
         self._interrupt: Any = None
         self._outcome: dict[str, str] = {}
         self._events: list[str] = []
+
+    def on_event(self, event: str, payload: Mapping[str, Any] | None) -> None:
+        if event.startswith("plugin_obico_"):
+            self._events.append(event.removeprefix("plugin_obico_"))
 
     def is_api_protected(self) -> bool:
         return True
@@ -39,6 +44,10 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
                 "status": None if agent is None else _wire(agent.state),
                 "threads": [thread.name for thread in threading.enumerate()],
                 "outcome": self._outcome,
+                "events": self._events,
+                "helpers": _helpers(self._plugin_manager.get_helpers("obico")),
+                "updates": plugin.implementation.update_information() if plugin is not None else None,
+                "bundle": plugin.implementation.bundle_text() if plugin is not None else None,
                 "temperatures": self._printer.get_current_temperatures(),
             }
         )
@@ -77,6 +86,10 @@ class Spy(octoprint.plugin.SimpleApiPlugin):
                 self._outcome[name] = f"{type(error).__name__}: {error}"
 
         threading.Thread(target=work, name="spy", daemon=True).start()
+
+
+def _helpers(found: Any) -> dict[str, Any]:
+    return {name: helper() for name, helper in (found or {}).items()}
 
 
 def _wire(state: Any) -> dict[str, Any]:

@@ -148,6 +148,7 @@ def test_from_a_fresh_octoprint_to_a_pause_that_says_why(
         page.keyboard.press("Enter")
         host.wait_for_state("PRINTING")
         notice.wait_for(state="detached")
+        look_in_german(browser("de-DE"), version, host, watchful)
         unlink_and_look_again(shown, host)
         token = rest.printer(printer)["auth_token"]
         assert token not in page.content()
@@ -232,6 +233,17 @@ def judge_until_paused(server: Server, printer: int, ml_api: MlApi, camera: Came
         if server.rest.printer(printer)["current_print"]["paused_at"]:
             return
     raise AssertionError("failure detection has not paused the print")
+
+
+def look_in_german(shown: Browser, version: str, host: OctoPrintHost, server: Server) -> None:
+    shown.log_in(host)
+    shown.page.click("#obico_navbar")
+    shown.page.locator("#obico_menu", has_text=f"Verbunden mit {server.url}").wait_for()
+    shown.page.locator("#obico_menu button", has_text="Einstellungen …").click()
+    shown.tab("privacy")
+    shown.page.locator("#obico_tab_privacy", has_text="Alles geht an den Server").wait_for()
+    shown.shoot(version, "settings-german")
+    assert shown.troubles() == []
 
 
 def unlink_and_look_again(shown: Browser, host: OctoPrintHost) -> None:

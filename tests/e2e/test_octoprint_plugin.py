@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,7 +65,7 @@ def threads(host: OctoPrintHost) -> list[str]:
 
 def unexpected(host: OctoPrintHost) -> list[str]:
     """Complaints but for those that these tests provoke: nobody answers at the addresses of server and camera."""
-    return [line for line in complaints(host) if "127.0.0.1:1" not in line]
+    return [line for line in complaints(host) if "127.0.0.1:1" not in line and "CSRF validation failed" not in line]
 
 
 def said(host: OctoPrintHost) -> dict[str, Any]:
@@ -79,7 +82,9 @@ def said(host: OctoPrintHost) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_loads_keeps_the_token_secret_and_leaves_nothing_running(version: str, tmp_path: Path) -> None:
-    settings = {"auth_token": TOKEN, "endpoint_prefix": NOBODY, "sentry_opt": "out", "pi_cam_resolution": "medium"}
+    settings = {
+        "auth_token": TOKEN, "endpoint_prefix": f"{NOBODY}/", "sentry_opt": "out", "pi_cam_resolution": "medium",
+    }  # fmt: skip
     with octoprint(version, tmp_path, plugin_settings=settings, plugins={"spy": SPY}) as host:
         wait_until(lambda: threads(host) == sorted(OURS), 20, "the agent's four threads")
 
@@ -100,9 +105,22 @@ def test_loads_keeps_the_token_secret_and_leaves_nothing_running(version: str, t
         host.post("/api/settings", {"plugins": {"obico": {"auth_token": "***"}}})
         config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
         assert TOKEN in config
+        assert "_config_version: 3" in config
+        assert f"endpoint_prefix: {NOBODY}\n" in config  # mended: OctoPrint asked for the settings' form of today
         assert "sentry_opt: out" in config
         assert "disable_video_streaming: true" in config
         assert TOKEN not in host.log.read_text(encoding="utf-8")
+
+        # What other plugins, bug reports and the update check get.
+        seen = host.get("/api/plugin/spy")
+        assert seen["helpers"]["connected"] is False
+        assert seen["helpers"]["status"]["linked"] is True
+        assert seen["updates"] == {}
+        assert json.loads(seen["bundle"])["running"] is True
+        assert TOKEN not in json.dumps(seen)
+        system = host.get("/api/system/info")["systeminfo"]
+        assert system["env.plugins.obico.linked"] is True
+        check_who_may_do_what(host)
 
         # Off and on again.
         host.post("/api/plugin/pluginmanager", {"command": "disable", "plugin": "obico"})
@@ -119,6 +137,41 @@ def test_loads_keeps_the_token_secret_and_leaves_nothing_running(version: str, t
         assert threads(host) == []
         assert host.request("GET", "/api/plugin/obico")[0] == 404
         assert unexpected(host) == []
+
+
+def check_who_may_do_what(host: OctoPrintHost) -> None:
+    """Permissions of our own, and OctoPrint's guard against requests that some other page has made."""
+    keys = {entry["key"]: entry for entry in host.get("/api/access/permissions")["permissions"]}
+    assert {"PLUGIN_OBICO_VIEW", "PLUGIN_OBICO_CONTROL", "PLUGIN_OBICO_ADMIN"} <= set(keys)
+    assert [keys[f"PLUGIN_OBICO_{key}"]["dangerous"] for key in ("VIEW", "CONTROL", "ADMIN")] == [False, False, True]
+    host.post("/api/access/users", {"name": "kid", "password": "kid", "active": True, "groups": ["readonly"]})
+    cookies = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(cookies)
+    )
+
+    def send(path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        token = next((cookie.value for cookie in cookies if cookie.name.startswith("csrf_token")), None)
+        headers = {"Content-Type": "application/json", **({"X-CSRF-Token": token} if token and guarded else {})}
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with browser.open(urllib.request.Request(host.url + path, data, headers), timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {}
+
+    guarded = True
+    browser.open(host.url + "/login/", timeout=20).close()  # brings the cookie of the guard
+    assert send("/api/login", {"user": "kid", "pass": "kid"})[0] == 200
+    status, seen = send("/api/plugin/obico")
+    assert (status, seen["linked"], "cameras" in seen) == (200, True, False)
+    for order in ({"command": "resume"}, {"command": "mute"}, {"command": "unlink"}):
+        assert send("/api/plugin/obico", order)[0] == 403
+    assert send("/api/plugin/obico?bundle=1")[0] == 403
+    assert send("/plugin/obico/pause/1.jpg")[0] in {403, 404}
+    guarded = False
+    assert send("/api/plugin/obico", {"command": "resume"})[0] == 400
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -160,6 +213,7 @@ def test_links_and_unlinks_with_clear_words(version: str, tmp_path: Path, linkin
         wait_until(lambda: threads(host) == [], 10, "the agent to end")
         assert NEW_TOKEN not in (tmp_path / "config.yaml").read_text(encoding="utf-8")
         assert order(command="test_camera", name="no such")[0] == 400
+        assert host.get("/api/plugin/spy")["events"] == ["linked", "unlinked"]
         assert NEW_TOKEN not in host.log.read_text(encoding="utf-8")
 
 

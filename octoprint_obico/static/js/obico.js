@@ -30,6 +30,8 @@ $(function () {
         self.server = ko.observable("");
         self.code = ko.observable("");
         self.relinking = ko.observable(false);
+        self.findings = ko.observableArray([]);
+        self.bundle = ko.observable(null);
         self.pause = ko.observable(null);
         self.showPause = function () {}; // obico_pause.js
 
@@ -109,6 +111,9 @@ $(function () {
             var primary = _.find(status.cameras, function (camera) { return camera.primary; });
             self.primary(primary ? primary.name : "");
             if (!self.server()) self.server(status.server);
+            var doctor = status.doctor || {};
+            self.findings(doctor.examined ? doctor.examined.findings : []);
+            self.bundle(doctor.bundle || null);
             self.say(status.said ? status.said.text : "", Boolean(status.said && status.said.ok));
             if (self.saidOk() && self.code()) {
                 self.code("");
@@ -172,6 +177,16 @@ $(function () {
             self.order("change_camera", {name: camera.name, primary: true});
             return true;
         };
+        self.examine = function () {
+            self.order("doctor");
+        };
+        self.makeBundle = function () {
+            self.order("support_bundle");
+        };
+        self.bundleLink = BASEURL + "api/plugin/obico?bundle";
+        self.bundleText = ko.pureComputed(function () {
+            return self.bundle() ? _.sprintf(gettext("Save the support bundle (%(kb)d kB)"), {kb: self.bundle().kb}) : "";
+        });
         self.openSettings = function () {
             self.settings.show("settings_plugin_obico");
         };

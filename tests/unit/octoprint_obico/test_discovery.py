@@ -61,7 +61,7 @@ def chosen(server: str = SERVER, token: str | None = None, discovery: bool = Tru
 
 def test_it_begins_by_itself_once_and_only_for_a_chosen_server() -> None:
     world = World()
-    for preferences in (None, chosen(DEFAULT_SERVER), chosen(token="t"), chosen(discovery=False)):
+    for preferences in (None, chosen(DEFAULT_SERVER), chosen(discovery=False)):
         world.finder.follow(preferences)
         assert world.searches == []
     world.finder.follow(chosen())
@@ -73,6 +73,13 @@ def test_it_begins_by_itself_once_and_only_for_a_chosen_server() -> None:
     world.finder.follow(chosen())
     assert len(world.searches) == 1
     assert world.finder.join(1)
+
+
+def test_unlinked_by_hand_it_stays_silent() -> None:
+    world = World()
+    world.finder.follow(chosen(token="t"))
+    world.finder.follow(chosen())
+    assert world.searches == []
 
 
 def test_it_ends_when_the_printer_is_linked_by_whatever_way() -> None:

@@ -13,10 +13,12 @@ from octoprint_obico.settings import (
     agent_config,
     cameras,
     host_settings,
+    migrated,
     preferences,
     saveable,
     without_token,
 )
+from octoprint_obico.updates import check_config
 
 
 @dataclass
@@ -123,6 +125,36 @@ def test_the_token_is_neither_shown_nor_taken_from_a_browser() -> None:
     }
     with pytest.raises(ConfigInvalid):
         saveable({"endpoint_prefix": "no server"})
+
+
+def test_old_settings_are_mended_and_the_rest_is_left_alone() -> None:
+    old = {
+        "endpoint_prefix": "https://app.obico.io/", "auth_token": 12345678901234567890, "sentry_opt": "out",
+        "disable_video_streaming": "yes", "insecure_cameras": ["Shelf", 5],
+    }  # fmt: skip
+    assert migrated(old) == {
+        "endpoint_prefix": "https://app.obico.io", "auth_token": "12345678901234567890",
+        "disable_video_streaming": True, "insecure_cameras": ["Shelf"],
+    }  # fmt: skip
+    assert migrated({**old, **migrated(old)}) == {}
+    assert migrated(dict(DEFAULTS)) == {}
+    # What cannot be mended stays, to be told where it is used.
+    assert migrated({"endpoint_prefix": "no server", "auth_token": " t\n"}) == {"auth_token": "t"}
+    assert migrated({"endpoint_prefix": ["x"]}) == {"endpoint_prefix": DEFAULTS["endpoint_prefix"]}
+
+
+def test_no_browser_says_where_code_comes_from() -> None:
+    assert saveable({"update_repository": "evil/obico", "tell_plugins": False}) == {"tell_plugins": False}
+
+
+def test_updates_are_looked_for_only_where_the_owner_said() -> None:
+    for nowhere in ("", None, 5, "name", "a/b/c", "https://github.com/a/b", "../..", "a/..", "a b/c"):
+        assert check_config(nowhere, "obico", "3.0.0") == {}
+    found = check_config(" maker/obico-agent ", "obico", "3.0.0")["obico"]
+    assert (found["type"], found["user"], found["repo"], found["current"]) == (
+        "github_release", "maker", "obico-agent", "3.0.0"
+    )  # fmt: skip
+    assert found["pip"] == "https://github.com/maker/obico-agent/archive/{target_version}.zip"
 
 
 def test_agent_config_prints_no_token() -> None:
