@@ -19,7 +19,7 @@ class Keeping(Wing, octoprint.plugin.SettingsPlugin):
         return dict(settings.DEFAULTS)
 
     def get_settings_restricted_paths(self) -> dict[str, list[list[str]]]:
-        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"], ["update_repository"]]}
+        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"], ["update_repository"], ["sentry_dsn"]]}
 
     def get_settings_version(self) -> int:
         return settings.VERSION
