@@ -13,6 +13,7 @@ from urllib.parse import quote
 from agent_core import pause_klipper as klipper
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.features.thumbnails import MOST_BYTES, kind_of
 from agent_core.ports import FileOnDisk, Http, HttpRequest, HttpResponse, Interrupt, Upload
 from agent_core.transport.proxy import local
 from moonraker_obico.klipper_api import KlipperApi, Objects
@@ -136,6 +137,21 @@ class KlipperFiles:
         except ValueError:
             return False
 
+    def thumbnail(self, path: str) -> bytes | None:
+        metadata = self._api.call("server.files.metadata", {"filename": path}, timeout=30.0)
+        listed = metadata.get("thumbnails") if isinstance(metadata, dict) else None
+        found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        usable = [each for each in found if 0 < (as_number(each.get("size")) or 0) <= MOST_BYTES]
+        if not usable:
+            return None
+        best = max(usable, key=lambda each: as_number(each.get("width")) or 0)
+        folder = path.rpartition("/")[0]
+        where = "/".join(part for part in (folder, str(best.get("relative_path"))) if part)
+        response = self._ask(HttpRequest(
+            "GET", self._url(f"server/files/gcodes/{quote(where)}"), headers=self._headers(), limit=MOST_BYTES,
+        ))  # fmt: skip
+        return response.body if kind_of(response.body) is not None else None
+
     def abort(self) -> None:
         with self._lock:
             http = self._http
@@ -162,7 +178,7 @@ class KlipperFiles:
         key = self._address.api_key
         return {} if key is None else {"X-Api-Key": key.reveal()}
 
-    def _ask(self, request: HttpRequest) -> None:
+    def _ask(self, request: HttpRequest) -> HttpResponse:
         """Raises CommandFailed with Moonraker's words, Unreachable."""
         http = self._new_http()
         with self._lock:
@@ -177,6 +193,7 @@ class KlipperFiles:
             raise CommandFailed(KEY_WANTED)
         if not 200 <= response.status < 300:
             raise CommandFailed(f"Moonraker refused the file: {_words(response) or f'error {response.status}'}")
+        return response
 
 
 def _words(response: HttpResponse) -> str:

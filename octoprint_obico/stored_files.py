@@ -11,6 +11,7 @@ from typing import Any
 
 from agent_core.errors import CommandFailed, Rejected
 from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.features.thumbnails import thumbnail_in
 from agent_core.ports import Interrupt
 from octoprint_obico.printer import TAGS
 
@@ -120,6 +121,10 @@ class OctoPrintFiles:
             # Really the SHA-1 (wire-protocol.md §4); OctoPrint 2.0 keeps none, so that of the bytes counts.
             return said == (self._hash(path) or self._digest(path, hashlib.sha1(usedforsecurity=False), Interrupt()))
         return kind == "ts" and said.partition(".")[0] == str(int(found.stat().st_mtime))
+
+    def thumbnail(self, path: str) -> bytes | None:
+        found = self._on_disk(path)
+        return None if found is None else thumbnail_in(found)
 
     def abort(self) -> None:
         """Nothing here waits for anything but the disk."""

@@ -106,6 +106,10 @@ class FilePort(Protocol):
         """Whether the file is the one that the signature was made of; None if there is no such file."""
         ...
 
+    def thumbnail(self, path: str) -> bytes | None:
+        """The largest picture that the slicer put into the file, PNG or JPEG (thumbnails.MOST_BYTES); None: none."""
+        ...
+
     def start(self, path: str) -> None:
         """Begins to print; returns when the host has really begun. Raises CommandFailed with its own words."""
         ...

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from agent_core.config import AgentConfig
 from agent_core.errors import AgentError, ServerTrouble
 from agent_core.features.server import answer_object, authorized, endpoint, refusal
 from agent_core.model import Job
-from agent_core.ports import BodySoFar, Http, HttpRequest
+from agent_core.ports import BodySoFar, Http, HttpRequest, Upload
 from agent_core.wire import read
 
 _log = logging.getLogger(__name__)
@@ -25,18 +25,26 @@ def safe_filename(name: str) -> str:
     return re.sub(r"[^\w.]", "_", name)
 
 
-def register_file(http: Http, config: AgentConfig, job: Job, *, timeout: float = 15.0) -> int | None:
+OnAnswer = Callable[[int, Mapping[str, str]], None]
+"""(the file's id, the answer's headers)"""
+
+
+def register_file(
+    http: Http, config: AgentConfig, job: Job, *, timeout: float = 15.0, on_answer: OnAnswer | None = None
+) -> int | None:
     """The server's id of the job's file, made known to it if need be; None if the job lacks a name or signature, or if
     it could not be done, which is logged (a print is tracked without it). Blocks: for a worker.
     """
     try:
-        return upsert_file(http, config, job, timeout=timeout)
+        return upsert_file(http, config, job, timeout=timeout, on_answer=on_answer)
     except AgentError as error:
         _log.warning("the server does not know the printed file, so its history will lack it: %s", error)
         return None
 
 
-def upsert_file(http: Http, config: AgentConfig, job: Job, *, timeout: float = 15.0) -> int | None:
+def upsert_file(
+    http: Http, config: AgentConfig, job: Job, *, timeout: float = 15.0, on_answer: OnAnswer | None = None
+) -> int | None:
     """As register_file, but raises the AgentError."""
     name = job.name or (PurePosixPath(job.path).name if job.path else "")
     if not name or not job.signature or config.token is None:
@@ -58,6 +66,8 @@ def upsert_file(http: Http, config: AgentConfig, job: Job, *, timeout: float = 1
     found = int(first[1]) if first else read.integer((answer_object(response) or {}).get("id"))
     if found is None:
         raise ServerTrouble(f"the server at {config.server_url} gave the file no id")
+    if on_answer is not None:
+        on_answer(found, response.headers)
     return found
 
 
@@ -68,13 +78,25 @@ def tell_signature(
 
     Raises AgentError. Blocks: for a worker.
     """
+    patch_file(http, config, ident, {"agent_signature": signature, "safe_filename": safe_name}, timeout=timeout)
+
+
+def patch_file(
+    http: Http,
+    config: AgentConfig,
+    ident: int,
+    form: Mapping[str, str],
+    files: Mapping[str, Upload] | None = None,
+    *,
+    timeout: float = 15.0,
+) -> None:
+    """Changes the server's record of a file. Raises AgentError."""
     if config.token is None:
         return
     response = http.send(
         HttpRequest(
             "PATCH", endpoint(config, f"g_code_files/{ident}/"), headers=authorized(config.token, config.extra_headers),
-            form={"agent_signature": signature, "safe_filename": safe_name}, timeout=timeout,
-            verify_tls=config.verify_tls, until=_id_told,
+            form=form, files=files or {}, timeout=timeout, verify_tls=config.verify_tls, until=_id_told,
         )
     )  # fmt: skip
     error = refusal(response, config.server_url)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from agent_core.commands import CommandResult, CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
 from agent_core.database import Database
+from agent_core.errors import AgentError
 from agent_core.features.asked_pictures import asked_picture_routes
 from agent_core.features.camera import HttpCamera
 from agent_core.features.downloads import CancelsDownloads, Downloads, FilePort, Surroundings
@@ -21,6 +22,7 @@ from agent_core.features.no_streaming import no_streaming_routes
 from agent_core.features.printer_events import EventCourier
 from agent_core.features.snapshots import Snapshots
 from agent_core.features.terminal import Terminal
+from agent_core.features.thumbnails import is_wanted, send_thumbnail
 from agent_core.features.vision import Shrinker
 from agent_core.model import ActivePrint, Download, HostEvent, Job, LinkState
 from agent_core.passthru import Handler, Route
@@ -244,10 +246,30 @@ class Agent:
         self._cameras[name] = None if ok else reason
         self._core.on_camera_state(name, ok, reason)
 
+    def _send_thumbnail(self, ident: int, path: str) -> None:
+        files = self._parts.files
+        if files is None:
+            return
+        try:
+            picture = files.thumbnail(path)
+        except AgentError as error:
+            _log.info("no thumbnail of %s: %s", path, error)
+            return
+        if picture is not None:
+            send_thumbnail(self._parts.http, self._parts.config, ident, picture)
+
     def _register_file(self, ts: int, job: Job) -> None:
         def register() -> None:
-            ident = register_file(self._parts.http, self._parts.config, job)
+            wanted: list[int] = []
+
+            def answered(ident: int, headers: Mapping[str, str]) -> None:
+                if is_wanted(headers):
+                    wanted.append(ident)
+
+            ident = register_file(self._parts.http, self._parts.config, job, on_answer=answered)
             if ident is not None:
                 self._core.on_file_registered(ts, ident)
+            if wanted and job.path:
+                self._send_thumbnail(wanted[0], job.path)
 
         self._snapshots.submit(register)

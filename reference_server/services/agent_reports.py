@@ -153,8 +153,13 @@ class AgentReports:
             )  # fmt: skip
             return tx.files.add(new), True
 
-    def change_file(self, record: PrinterRecord, file_id: int, signature: str, safe_filename: str) -> GCodeFile:
-        """Empty text leaves a field as it is. Raises NotFound."""
+    def change_file(
+        self, record: PrinterRecord, file_id: int, signature: str, safe_filename: str, *, thumbnails: Sequence[str] = ()
+    ) -> GCodeFile:
+        """Empty text leaves a field as it is. `thumbnails` count only for a file of that printer which has none yet.
+
+        Raises NotFound.
+        """
         with self._store.write() as tx:
             file = tx.files.get(file_id) if 0 < file_id < 2**53 else None
             if file is None or file.user_id != record.printer.user_id:
@@ -163,5 +168,7 @@ class AgentReports:
                 file, agent_signature=clean(signature, 256) or file.agent_signature,
                 safe_filename=clean(safe_filename, 1000) or file.safe_filename, updated_at=self._now(),
             )  # fmt: skip
+            if thumbnails and not file.thumbnails and file.resident_printer_id == record.printer.id:
+                file = replace(file, thumbnails=tuple(thumbnails))
             tx.files.save(file)
             return file

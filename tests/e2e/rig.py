@@ -95,8 +95,8 @@ class Printer(ABC):
     # --- what each kind does its own way ---
 
     @abstractmethod
-    def start(self, name: str) -> None:
-        """Uploads a file that lasts until `finish`, starts it, and returns when it moves."""
+    def start(self, name: str, head: str = "") -> None:
+        """Uploads a file that lasts until `finish`, starts it, and returns when it moves. `head`: its first lines."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -259,14 +259,17 @@ class OctoPrintPrinter(Printer):
     def slow_file(self) -> str:
         return octoprint_file()
 
+    def upload(self, name: str, content: bytes) -> None:
+        self.host.upload(name, content)
+
     @property
     def downloads(self) -> Path:
         """Where files from the server come to lie."""
         return self.host.basedir / "uploads" / "ObicoUpload"
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, head: str = "") -> None:
         before = len(self.host.received_lines())
-        self.host.upload(name, octoprint_file().encode(), start=True)
+        self.host.upload(name, (head + octoprint_file()).encode(), start=True)
         wait_for(lambda: len(self.host.received_lines()) > before + 12, 30, f"{self.name} to print")
 
     def finish(self) -> None:
@@ -365,6 +368,9 @@ class KlipperPrinter(Printer):
     def slow_file(self) -> str:
         return klipper_file()
 
+    def upload(self, name: str, content: bytes) -> None:
+        self.klipper.upload(name, content)
+
     @property
     def downloads(self) -> Path:
         """Where files from the server come to lie."""
@@ -373,8 +379,8 @@ class KlipperPrinter(Printer):
     def hold(self) -> None:
         self.klipper.control.hold(HOLD)
 
-    def start(self, name: str) -> None:
-        self.klipper.upload(name, klipper_file().encode())
+    def start(self, name: str, head: str = "") -> None:
+        self.klipper.upload(name, (head + klipper_file()).encode())
         self.klipper.control.hold(HOLD)
         self.klipper.print(name)
         self.klipper.control.wait_for(lambda s: s.held and not s.moving, 60)

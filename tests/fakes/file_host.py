@@ -55,6 +55,9 @@ class FileHost:
     def matches(self, path: str, signature: str) -> bool | None:
         return signature == "ts:1.5" if (self.folder / path).exists() else None
 
+    def thumbnail(self, path: str) -> bytes | None:
+        return None
+
     def start(self, path: str) -> None:
         if self.refuses_start:
             raise CommandFailed(self.refuses_start)

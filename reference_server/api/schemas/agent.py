@@ -23,6 +23,9 @@ FORMS = (MULTIPART, URLENCODED)
 Picture = Annotated[bytes, Field(json_schema_extra={"format": "binary", "contentMediaType": "image/jpeg"})]
 
 
+Thumbnail = Annotated[bytes, Field(json_schema_extra={"format": "binary", "contentMediaType": "image/png"})]
+
+
 class AgentUser(Object):
     is_pro: bool
 
@@ -81,6 +84,7 @@ class FileForm(Said):
 class FileChange(Said):
     agent_signature: str = ""
     safe_filename: str = ""
+    thumbnail: Thumbnail = b""
 
 
 class Announcement(Said):
@@ -194,7 +198,12 @@ CALLS = {
         ),
     ),
     "PATCH /api/v1/octo/g_code_files/{file_id}/": Call(
-        "Change a file's record", {200: Answer("The file.", GCodeFile, examples.FILE)},
+        "Change a file's record",
+        {
+            200: Answer("The file.", GCodeFile, examples.FILE),
+            413: Answer("Too large.", Error, {"detail": "The thumbnail is larger than 1048576 bytes."}),
+            507: Answer("The disk is full.", Error, {"detail": "The thumbnail could not be stored."}),
+        },
         body=Body(FileChange, {"agent_signature": "ts:1795190001"}, FORMS, required=False),
     ),
     "POST /api/v1/octo/verify/": _VERIFY,

@@ -371,3 +371,32 @@ def test_a_download_is_ended_by_a_cancel(tmp_path: Path) -> None:
         assert agent.until(lambda frame: "commands" in frame)["commands"][0]["cmd"] == "cancel"
         agent.close()
         owner.close()
+
+
+def test_an_agent_gives_the_thumbnail_of_its_own_file(tmp_path: Path) -> None:
+    png = b"\x89PNG\r\n\x1a\nwhatever"
+    with running(tmp_path) as server:
+        owner = Owner(server)
+        printer, other = owner.link(), owner.link()
+        token, foreign = ({"Authorization": f"Token {each['auth_token']}"} for each in (printer, other))
+        told = {"filename": "own.gcode", "safe_filename": "own.gcode", "agent_signature": "md5:x", "url": "a/own.gcode"}
+        own = "/api/v1/octo/g_code_files/"
+        made = owner.http.post(own, data=told, headers=token)
+        assert made.headers["x-thumbnail"] == "wanted"
+        file = f"{own}{made.json()['id']}/"
+
+        def give(picture: bytes, headers: dict[str, str]) -> httpx.Response:
+            return owner.http.patch(file, files={"thumbnail": ("t", picture)}, headers=headers)
+
+        assert give(b"<svg/>", token).status_code == 400
+        assert give(png + bytes(1 << 20), token).status_code == 413
+        assert give(png, foreign).json()["thumbnail1_url"] is None  # it is on another printer
+        shown = give(png, token).json()
+        assert httpx.get(shown["thumbnail1_url"]).content == png
+        assert give(png + b"2", token).json()["thumbnail2_url"] is None
+        assert httpx.get(shown["thumbnail1_url"]).content == png
+        assert "x-thumbnail" not in owner.http.post(own, data=told, headers=token).headers
+        assert len([name for name in files_on_disk(tmp_path) if name.endswith(".png")]) == 1
+        owner.http.delete(f"{URL}{made.json()['id']}/")
+        assert not [name for name in files_on_disk(tmp_path) if name.endswith(".png")]
+        owner.close()

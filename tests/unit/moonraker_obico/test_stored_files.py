@@ -200,3 +200,21 @@ def test_copies_on_one_disk() -> None:
     assert files(Api()).copies == 2
     assert files(Api(), host="printer.example.com").copies == 1
     assert files(Api()).work_folder() == Path("/work/downloads")
+
+
+def test_the_largest_thumbnail_that_moonraker_has() -> None:
+    api, png = Api(), b"\x89PNG\r\n\x1a\n"
+    small = {"width": 32, "height": 32, "size": 100, "relative_path": ".thumbs/a-32x32.png"}
+    large = {"width": 300, "height": 300, "size": 9000, "relative_path": ".thumbs/a b-300x300.png"}
+    huge = {"width": 900, "height": 900, "size": 10**7, "relative_path": ".thumbs/a-900x900.png"}
+    api.answers["server.files.metadata"] = {"thumbnails": [small, large, huge, "nonsense", {}]}
+    http = Http(200, png)
+    assert files(api, http).thumbnail("toys/a b.gcode") == png
+    assert http.requests[0].url == "http://127.0.0.1:7125/server/files/gcodes/toys/.thumbs/a%20b-300x300.png"
+    assert files(api, Http(200, b"<html>")).thumbnail("a.gcode") is None
+    for none in ({}, {"thumbnails": None}, {"thumbnails": [huge]}, "nonsense"):
+        api.answers["server.files.metadata"] = none
+        assert files(api, Http()).thumbnail("a.gcode") is None
+    api.answers["server.files.metadata"] = {"thumbnails": [small]}
+    with pytest.raises(CommandFailed, match="404"):
+        files(api, Http(404)).thumbnail("a.gcode")

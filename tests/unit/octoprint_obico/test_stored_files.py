@@ -15,6 +15,7 @@ from agent_core.features.downloads import BUSY
 from agent_core.ports import Interrupt
 from octoprint_obico import stored_files
 from octoprint_obico.stored_files import FileTools, OctoPrintFiles
+from tests.unit.agent_core.test_thumbnails import PNG, block
 
 
 class Manager:
@@ -135,6 +136,10 @@ def test_a_file_is_taken_and_signed_as_its_report_will_be(tmp_path: Path, versio
     assert files.matches("ObicoUpload/gone.gcode", "ts:1767000000") is None
     with pytest.raises(CommandFailed, match="does not take"):
         files.take(part, path, "", Interrupt())
+    assert files.thumbnail(path) is None
+    (tmp_path / path).write_text(block(PNG + b"x", 32) + "G28\n")
+    assert files.thumbnail(path) == PNG + b"x"
+    assert files.thumbnail("ObicoUpload/gone.gcode") is None
 
 
 def test_nothing_outside_the_folder(tmp_path: Path) -> None:
