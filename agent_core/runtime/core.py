@@ -359,6 +359,8 @@ class Core:
                     self._calls.take(message)
                 case wire.RemoteStatus():
                     self._want_status()
+                    # Before the calls behind it: who switches the terminal on is watching by then.
+                    self._tell_pictures()
                     if self._session.viewing:
                         self._on_boost()
                 case wire.TunnelFrame() | wire.TunnelRequest() | wire.TunnelSocketData():
