@@ -89,6 +89,7 @@ class Discovery:
         self._next = now
         self._wait = WAIT_FIRST
         self._pending = ""
+        self._of_passcode = False
         self._tries = 0
         self._refused: deque[str] = deque(maxlen=CODES_REMEMBERED)
         self._refusals = 0
@@ -146,9 +147,12 @@ class Discovery:
         self.progress = replace(
             self.progress, reached=True, passcode=passcode, passlink=link if passcode else "", trouble=trouble
         )
-        code = self._handed_over(answer.get("messages")) or (read.text(answer.get("verification_code")) or "").strip()
+        code = self._handed_over(answer.get("messages"))
+        claimed = (read.text(answer.get("verification_code")) or "").strip()
         if code and code not in self._refused:
             self._take(code, now)
+        elif claimed and claimed not in self._refused:
+            self._take(claimed, now, of_passcode=True)
 
     def failed(self, error: AgentError, now: float) -> None:
         """The announcement came to nothing."""
@@ -178,15 +182,17 @@ class Discovery:
         self._refused.append(self._pending)
         self._refusals += 1
         self._pending, self._next = "", now
-        # A passcode that was claimed is of no more use: the next answer brings a new one.
-        self.progress = replace(self.progress, phase=Phase.SEARCHING, passcode="", passlink="", trouble=str(error))
+        self.progress = replace(self.progress, phase=Phase.SEARCHING, trouble=str(error))
+        if self._of_passcode:
+            # A passcode that was claimed is of no more use: the next answer brings a new one.
+            self.progress = replace(self.progress, passcode="", passlink="")
         if self._refusals >= MOST_REFUSED:
             self.end(f"{MOST_REFUSED} codes in a row were refused; start the search again")
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _take(self, code: str, now: float) -> None:
-        self._pending, self._tries, self._next = code, 0, now
+    def _take(self, code: str, now: float, *, of_passcode: bool = False) -> None:
+        self._pending, self._tries, self._next, self._of_passcode = code, 0, now, of_passcode
         self.progress = replace(self.progress, phase=Phase.LINKING)
 
     def _delay(self, error: AgentError, now: float) -> None:

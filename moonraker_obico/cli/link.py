@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import shutil
@@ -150,6 +151,8 @@ def _every_way(
     config: HostConfig, url: str, http: HttpClient, keyboard: Keyboard, record: MachineRecord
 ) -> Linked | None:
     """Until one of them leads to a link, or the time is over."""
+    # What the search logs is told here in its own words.
+    logging.getLogger("agent_core").addHandler(logging.NullHandler())
     quiet(status_socket.ask(config.status_path), http)
     woken, wake = socket.socketpair()
     woken.setblocking(False)

@@ -97,6 +97,14 @@ def test_a_claimed_passcode_brings_its_code_once() -> None:
     assert found.pending == ""
 
 
+def test_a_mistyped_code_leaves_the_passcode_alone() -> None:
+    found = machine()
+    found.answered(OFFER, 1.0)
+    found.typed("111111", 1.5)
+    found.not_verified(AuthRefused("unknown"), 2.0)
+    assert (found.progress.passcode, found.progress.trouble, found.next_at) == ("k3x9a", "unknown", 2.0)
+
+
 @pytest.mark.parametrize(
     "offer",
     [

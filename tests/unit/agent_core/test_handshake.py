@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import time
@@ -228,3 +229,26 @@ def test_a_busy_port_leads_to_the_next(serve: Callable[..., HandshakeServer]) ->
     second = serve(World(), None, first.port)
     assert first.port < second.port <= first.port + 5
     assert talk(second.port, asked("/")).startswith(b"HTTP/1.1 404")
+
+
+def test_rubbish_is_answered_and_never_with_the_secret_of_somebody_far(serve: Callable[..., HandshakeServer]) -> None:
+    chance = random.Random(7)
+    world = World()
+    server = serve(world)
+    good = asked(f"{PATH}?device_id={DEVICE}", "GET", "Accept: application/json", "X-Forwarded-For: 192.168.1.9, [::1]")
+    pieces = [b"\r\n", b"\r\n\r\n", b"%", b"&", b"[", b"]", b";", b"=", b"//", b":", b"\xff", b"\x00", b","]
+    for number in range(2000):
+        world.time += TRIES_PERIOD / 2000
+        request = bytearray(good)
+        for _ in range(chance.randint(0, 10)):
+            at = chance.randrange(len(request))
+            if chance.random() < 0.5:
+                request[at : at + chance.randint(0, 12)] = chance.choice(pieces)
+            else:
+                request[at] = chance.randrange(256)
+        head = bytes(request).partition(b"\r\n\r\n")[0].decode("latin-1")
+        answer = server._answer(head, f"10.0.{number // 250}.{number % 250}")
+        assert answer.status in {200, 400, 403, 404, 405}
+        far = server._answer(head, "8.8.8.8")
+        assert far.status in {400, 403, 404, 405, 429}
+        assert SECRET.encode() not in far.body
