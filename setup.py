@@ -42,6 +42,7 @@ setup(
     install_requires=["websocket-client>=1.3"],
     extras_require={
         "vision": ["numpy>=1.23", "opencv-python-headless>=4.7"],
+        "sentry": ["sentry-sdk>=1.40"],
         "server": [
             "alembic>=1.12",
             "apprise>=1.9",
@@ -79,6 +80,7 @@ setup(
             "requests>=2.28",
             "ruff>=0.6",
             "schemathesis>=4.0",
+            "sentry-sdk>=1.40",
             "trustme>=1.1",
             "types-requests>=2.31",
         ],

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_core.commands import CommandResult
-from agent_core.config import AgentConfig, CameraConfig, TunnelTarget
+from agent_core.config import AgentConfig, CameraConfig, Secret, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
 from agent_core.features.discovery import HostFacts, Progress
@@ -29,9 +29,13 @@ from agent_core.transport.http import HttpClient
 from octoprint_obico import report, settings
 from octoprint_obico.diagnosis import Diagnosis, Surroundings
 from octoprint_obico.discovery import Keep
+from octoprint_obico.logs import NAMES
 from octoprint_obico.printer import TAGS
 from octoprint_obico.sent import SentGcode
 from octoprint_obico.service import Linked
+
+if TYPE_CHECKING:
+    from agent_core.features.sentry import FaultReports
 
 BOARD_FILE = Path("/proc/device-tree/model")
 """Where a Raspberry Pi and its kin say what they are."""
@@ -258,6 +262,8 @@ class CoreTools:
         self.layers = LayerIndexes(Path(data_dir) / "layers")
         self._called = f"{settings.AGENT_NAME}/{version}"
         self._http = HttpClient(self._called)
+        self._reports_to: Secret | None = None
+        self._reports: FaultReports | None = None
         self.diagnosis = Diagnosis(self._http, scrubber, version, data_dir)
 
     def build(
@@ -320,10 +326,21 @@ class CoreTools:
 
     def start_over(self) -> None:
         self.database.start_over()
+    def report_faults(self, dsn: Secret | None) -> None:
+        if dsn == self._reports_to:
+            return
+        from agent_core.features import sentry
+
+        sentry.stop(self._reports, NAMES)
+        self._reports_to = dsn
+        self._reports = sentry.start(
+            dsn, release=self.version, agent=settings.AGENT_NAME, scrubber=self._scrubber, loggers=NAMES
+        )
 
     def abort(self) -> None:
         self._http.close()
 
     def close(self) -> None:
+        self.report_faults(None)
         self.layers.stop()
         self.database.close()

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from agent_core.commands import CommandResult
-from agent_core.config import AgentConfig, CameraConfig, server_url
+from agent_core.config import AgentConfig, CameraConfig, Secret, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
 from agent_core.features.event_texts import Sign
@@ -139,6 +139,8 @@ class Tools(Protocol):
 
     def start_over(self) -> None:
         """Forgets what waits in the database; raises OSError."""
+    def report_faults(self, dsn: Secret | None) -> None:
+        """Reports the plugin's own faults there from now on; None: nowhere."""
         ...
 
     def abort(self) -> None:
@@ -534,6 +536,7 @@ class Service:
         chosen = self._own(chosen)
         if self._finder is not None:
             self._finder.follow(chosen)
+        self._tools.report_faults(chosen.sentry_dsn if chosen is not None else None)
         config = None
         if chosen is not None and chosen.token is not None:
             config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)

@@ -27,7 +27,7 @@ from moonraker_obico.app import App
 from moonraker_obico.cli import exit_codes, lock, status_socket
 from moonraker_obico.cli.notify import Notifier
 from moonraker_obico.config import LEVELS, HostConfig, load
-from moonraker_obico.version import AGENT_VERSION
+from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 
 if TYPE_CHECKING:
     from moonraker_obico.waiting import Waiting
@@ -51,6 +51,12 @@ def run(path: Path, *, level: str | None = None, to_stderr: bool = False, root: 
     trouble = logs.set_up(None if to_stderr else config.log_path, level, scrubber)
     for warning in config.warnings:
         _log.warning("%s", warning)
+    if config.sentry_dsn is not None:
+        from agent_core.features import sentry
+
+        sentry.start(
+            config.sentry_dsn, release=AGENT_VERSION, agent=AGENT_NAME, scrubber=scrubber, loggers=[""]
+        )  # fmt: skip
     notifier = Notifier()
     try:
         handle = _take(config.lock_path, notifier)

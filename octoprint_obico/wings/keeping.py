@@ -30,6 +30,7 @@ class Keeping(Wing, octoprint.plugin.SettingsPlugin):
             return
         for key, value in settings.migrated({key: self._settings.get([key]) for key in settings.DEFAULTS}).items():
             self._settings.set([key], value)
+        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"], ["sentry_dsn"]]}
 
     def on_settings_load(self) -> dict[str, Any]:
         return settings.without_token(super().on_settings_load())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_core.config import DEFAULT_SERVER, Secret
+from agent_core.config import DEFAULT_SERVER, PictureRules, Secret
 from agent_core.errors import ConfigInvalid
 from moonraker_obico.config import KEYS, HostConfig, default_data_dir, load, read
 from moonraker_obico.files import read_token, write_token
@@ -193,3 +193,30 @@ def test_writing_a_value_that_is_not_there_yet() -> None:
 def test_comments_inside_values_survive_parsing() -> None:
     (section,) = parse("[s]\nurl: http://h/#x ; y\n", "x")
     assert section.entries["url"].value == "http://h/#x ; y"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", PictureRules()),
+        ("[agent]\nback_off: false\nupload_limit: 500\nwatch_cameras: yes\n", PictureRules(False, True, 500.0, True)),
+        ("[agent]\nupload_limit: 0\n", PictureRules()),
+    ],
+)
+def test_what_pictures_may_cost(tmp_path: Path, text: str, expected: PictureRules) -> None:
+    assert config(f"[server]\n[moonraker]\n{text}", tmp_path).pictures == expected
+
+
+def test_an_upload_limit_that_cannot_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="upload_limit, line 2: '3' is not kbit/s: 0, or 8 and more"):
+        config("[agent]\nupload_limit: 3\n", tmp_path)
+
+
+def test_faults_are_reported_only_where_both_settings_say_so(tmp_path: Path) -> None:
+    dsn = "sentry_dsn: https://k3y@h/1\n"
+    assert config(f"[misc]\n{dsn}", tmp_path).sentry_dsn is None
+    assert config("[misc]\nsentry_opt: in\n", tmp_path).sentry_dsn is None
+    found = config(f"[misc]\nsentry_opt: in\n{dsn}", tmp_path)
+    assert found.sentry_dsn == Secret("https://k3y@h/1")
+    assert "https://k3y@h/1" in found.secrets()
+    assert "neither in nor out" in str(config(f"[misc]\nsentry_opt: maybe\n{dsn}", tmp_path).warnings)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent_core.commands import CommandResult
-from agent_core.config import AgentConfig, CameraConfig
+from agent_core.config import AgentConfig, CameraConfig, Secret
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ConfigInvalid, Rejected, Unreachable
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.load import LoadState
@@ -86,6 +86,7 @@ class FakeTools:
         self.remembered: ActivePrint | None = None
         self.full = False
         self.forgotten = 0
+        self.reports_to: Secret | None = None
         self.diagnosis = Diagnosis(NoHttp(), Scrubber(), "3.0.0", "/nowhere")
         self.jpeg: bytes | None = b"jpeg"
 
@@ -101,6 +102,8 @@ class FakeTools:
 
     def start_over(self) -> None:
         self.forgotten += 1
+    def report_faults(self, dsn: Secret | None) -> None:
+        self.reports_to = dsn
 
     def abort(self) -> None:
         self.answer = Unreachable("given up")
@@ -476,3 +479,18 @@ def test_other_plugins_hear_of_the_link(bench: Bench) -> None:
     assert bench.host.told == [("connected", {}), ("disconnected", {"reason": "away"})]
     bench.service.unlink()
     bench.settled(lambda: ("unlinked", {}) in bench.host.told)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"sentry_opt": "in"}, None),
+        ({"sentry_dsn": "https://k@h/1"}, None),
+        ({"sentry_opt": "in", "sentry_dsn": "https://k@h/1"}, Secret("https://k@h/1")),
+    ],
+)
+def test_faults_are_reported_only_where_both_settings_say_so(values: dict[str, str], expected: Secret | None) -> None:
+    bench = Bench(**values).start()
+    assert bench.tools.reports_to == expected
+    bench.service.stop()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent_core.config import DEFAULT_SERVER, Secret
+from agent_core.config import DEFAULT_SERVER, PictureRules, Secret
 from agent_core.errors import ConfigInvalid
 from octoprint_obico.settings import (
     DEFAULTS,
@@ -179,3 +179,13 @@ def test_the_settings_block() -> None:
     assert found.printer_metadata == {"FIRMWARE_NAME": ("Marlin" * 100)[:300], "N": "5"}
     assert found.extra == {"octoprint_version": "1.11.8"}
     assert [camera.name for camera in found.cameras or ()] == ["Shelf"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(0, None), ("", None), ("500", 500.0), (3, 8.0), (-1, None), ("fast", None), (None, None)]
+)
+def test_what_pictures_may_cost(limit: object, expected: float | None) -> None:
+    chosen = preferences({"endpoint_prefix": "", "back_off": False, "upload_limit": limit, "watch_cameras": True})
+    assert chosen.pictures == PictureRules(back_off=False, upload_kbit=expected, watch=True)
+    assert agent_config(chosen, (), version="3", data_dir="/x").pictures is chosen.pictures
+    assert preferences({"endpoint_prefix": ""}).pictures == PictureRules()
