@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent_core.config import AgentConfig, CameraConfig, Secret
 from agent_core.errors import AgentError, AuthRefused, CameraFault, ServerTrouble, WrongPeer
@@ -49,6 +50,14 @@ class Counts:
     upload_failures: int = 0
 
 
+class Watch(Protocol):
+    """Looks at pictures; neither call waits for it. `begin`: from any thread, another print is under way."""
+
+    def begin(self) -> None: ...
+
+    def offer(self, name: str, picture: bytes) -> None: ...
+
+
 class Snapshots:
     """`update`, `boost` and `submit` may be called from any thread and never block. `worker` is started and stopped by
     the owner; its stop also closes `http`, which ends an exchange under way.
@@ -63,8 +72,10 @@ class Snapshots:
         *,
         cameras: Sequence[Camera] | None = None,
         read_host: Callable[[], HostLoad] = read_host,
+        watch: Watch | None = None,
     ) -> None:
-        """`cameras`: what fetches for each of `config.cameras`, by default over `http`."""
+        """`cameras`: what fetches for each of `config.cameras`, by default over `http`. `watch`: who looks at the
+        pictures of a print on this machine."""
         self._config = config
         self._http = http
         self._clock = clock
@@ -74,6 +85,7 @@ class Snapshots:
         self._order = _primary_first(config.cameras)
         self._shrinker = Shrinker()
         self._load = LoadKeeper(config.pictures, read_host)
+        self._watch = watch
         self.worker = Worker("snapshots", limit=TASK_LIMIT, tick=self.tick, on_stop=http.close)
         # Guards the two below, written by the core and the worker; never held during I/O.
         self._lock = threading.Lock()
@@ -98,6 +110,8 @@ class Snapshots:
     def update(self, printing: bool, viewing: bool, should_watch: bool) -> None:
         """What the core knows now. A viewer who comes gets a picture at once."""
         wants = Wants(printing, viewing, should_watch)
+        if self._watch is not None and printing and not self._wants.printing:
+            self._watch.begin()
         with self._lock:
             if wants == self._wants:
                 return
@@ -180,6 +194,8 @@ class Snapshots:
             wanted = shot.boosted or cadence.interval(self._wants) is not None
         if not wanted:  # paused or ended while the camera took its time
             return
+        if self._watch is not None and self._wants.printing and self._load.state.factor == 1:
+            self._watch.offer(config.info.name, picture)
         if not shot.boosted and not self._load.wanted(config.info.name, picture, self._clock.monotonic()):
             self._camera_works(shot.camera)
             return

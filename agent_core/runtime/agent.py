@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agent_core.commands import CommandResult, CommandRunner
 from agent_core.config import AgentConfig, CameraConfig
@@ -34,6 +35,9 @@ from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
 from agent_core.wire.messages import Command, CommandName, TerminalFeed
+
+if TYPE_CHECKING:
+    from agent_core.features.vision_watch import PictureWatch
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +84,14 @@ class Agent:
         self._link = Link(self._request, config.verify_tls, self._on_link_event)
         self._commands = Worker("commands", limit=8)
         self._crew = Crew("call")
-        self._snapshots = Snapshots(config, parts.http, parts.clock, on_camera_state=self._on_camera_state)
+        self._watch: PictureWatch | None = None
+        if config.pictures.watch:
+            from agent_core.features.vision_watch import PictureWatch
+
+            self._watch = PictureWatch(parts.clock, self.post)
+        self._snapshots = Snapshots(
+            config, parts.http, parts.clock, on_camera_state=self._on_camera_state, watch=self._watch
+        )  # fmt: skip
         self._event_pictures = EventPictures(config.data_dir)
         self._cameras: dict[str, str | None] = {}
         self._camera_configs = tuple(config.cameras)
@@ -182,7 +193,8 @@ class Agent:
         if self._downloads is not None:
             self._downloads.stop()
         self._core.say_last_words(min(LAST_WORDS_SECONDS, seconds / 2))
-        workers = [*self._tunnel.stop(), *self._workers(), *self._crew.workers]
+        watching = self._watch.workers if self._watch is not None else []
+        workers = [*self._tunnel.stop(), *self._workers(), *self._crew.workers, *watching]
         stragglers = stop_all(workers, deadline - time.monotonic())
         if stragglers:
             _log.warning("did not end within %s s: %s", seconds, ", ".join(stragglers))
