@@ -326,6 +326,7 @@ class CoreTools:
 
     def start_over(self) -> None:
         self.database.start_over()
+
     def report_faults(self, dsn: Secret | None) -> None:
         if dsn == self._reports_to:
             return
@@ -334,7 +335,7 @@ class CoreTools:
         sentry.stop(self._reports, NAMES)
         self._reports_to = dsn
         self._reports = sentry.start(
-            dsn, release=self.version, agent=settings.AGENT_NAME, scrubber=self._scrubber, loggers=NAMES
+            dsn, release=self.version, agent=settings.AGENT_NAME, scrubber=self.scrubber, loggers=NAMES
         )
 
     def abort(self) -> None:

@@ -27,10 +27,9 @@ class Keeping(Wing, octoprint.plugin.SettingsPlugin):
     def on_settings_migrate(self, target: int, current: int | None) -> None:
         """Once, before the agent starts; `current` None: never written by a plugin that counts its settings' form."""
         if current is not None and current >= target:
-            return None
+            return
         for key, value in settings.migrated({key: self._settings.get([key]) for key in settings.DEFAULTS}).items():
             self._settings.set([key], value)
-        return {"never": [[settings.TOKEN_KEY]], "admin": [["endpoint_prefix"], ["sentry_dsn"]]}
 
     def on_settings_load(self) -> dict[str, Any]:
         return settings.without_token(super().on_settings_load())
