@@ -102,7 +102,7 @@ class GCodeIndex:
                     return None
                 arrays[name], rest = values, rest[end:]
             return cls(size=int(facts["size"]), total_filament=float(facts["total_filament"]), **arrays)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
     def _filament(self, layer: int, position: int) -> float:
