@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 from moonraker_obico.install import apply, look, plan, remove
 from moonraker_obico.install.look import Found, FoundPrinter
 from moonraker_obico.install.record import Record
-from moonraker_obico.install.system import UNIT_DIR, System, Trouble
+from moonraker_obico.install.system import UNIT_DIR, System, Trouble, read
 
 OK, FAILED = 0, 1
 
@@ -111,7 +113,7 @@ def _install(system: System, args: argparse.Namespace, record: Record) -> int:
     _tell(system, found, made)
     if args.dry_run:
         for change in [*made.changes, *made.root_changes]:
-            system.say(f"\n--- {change.path}\n{change.text if change.text is not None else '(removed)'}")
+            system.say(f"\n--- {change.path}\n{_shown(change)}")
         system.say("\nNothing was changed (--dry-run).")
         return OK
     if not system.agrees("\nGo on?"):
@@ -126,10 +128,23 @@ def _install(system: System, args: argparse.Namespace, record: Record) -> int:
     return OK
 
 
+def _shown(change: plan.Change) -> str:
+    """A new file's text; of one that is there only the lines that change: others may hold passwords."""
+    if change.text is None:
+        return "(removed)"
+    if change.path.name.endswith(plan.BACKUP_SUFFIX):
+        return "(a copy)"
+    text, old = change.text, read(change.path)
+    if old is not None:
+        lines = difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
+        text = "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
+    return re.sub(r"(?m)^([+-]?(?:api_key|auth_token)\s*[:=]\s*)\S+", r"\1(hidden)", text)
+
+
 def _tell(system: System, found: Found, made: plan.Plan) -> None:
     for each in found.printers:
-        state = "Moonraker answers" if each.answers else "Moonraker does not answer now"
-        system.say(f"Printer: {each.printer.data} (Moonraker at {each.host}:{each.port}; {state})")
+        state = "it answers" if each.answers else "it wants an API key" if each.shut_out else "it does not answer now"
+        system.say(f"Printer: {each.printer.data} (Moonraker at {each.host}:{each.port}: {state})")
     system.say(f"From:    {found.source.path}")
     if found.foreign_units:
         system.say(
@@ -167,7 +182,7 @@ def _tell_moonraker(system: System, args: argparse.Namespace, changed: Sequence[
             )
         elif args.no_moonraker_restart or not each.answers:
             system.say(f"Moonraker of {each.printer.data.name} reads its new settings when it is restarted.")
-        elif system.moonraker(each.host, each.port, "/server/restart", method="POST") is None:
+        elif system.moonraker(each.host, each.port, "/server/restart", method="POST", key=each.key) is None:
             system.say(f"Moonraker of {each.printer.data.name} could not be restarted; restart it yourself.")
         else:
             system.say(f"Moonraker of {each.printer.data.name} restarts to read its new settings.")

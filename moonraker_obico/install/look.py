@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moonraker_obico.install.system import System, Trouble, read
+from agent_core.config import Secret
+from moonraker_obico.install.system import REFUSED, System, Trouble, read
 from moonraker_obico.install.texts import MARK, SERVICE, Checkout, Package, address, version
 from moonraker_obico.install.units import Printer, fits_template
 
@@ -31,6 +32,10 @@ class FoundPrinter:
     version: tuple[int, int] = (99, 0)
     answers: bool = False
     prints: bool = False
+    key: Secret | None = None
+    """Where Moonraker wants one, even from its own machine."""
+    shut_out: bool = False
+    """It wants one, and none could be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +112,17 @@ def look_at(system: System, printer: Printer, *, alone: bool) -> FoundPrinter:
         port = DEFAULT_PORT
     if port is None:
         return FoundPrinter(printer, host, None)
-    info = system.moonraker(host, port, "/server/info")
+    info, key = system.moonraker(host, port, "/server/info"), None
+    if info is REFUSED and (key := system.api_key(printer.data / "comms")) is not None:
+        info = system.moonraker(host, port, "/server/info", key=key)
     if not isinstance(info, dict):
-        return FoundPrinter(printer, host, port)
-    told = system.moonraker(host, port, "/printer/objects/query?print_stats=state")
+        return FoundPrinter(printer, host, port, shut_out=info is REFUSED)
+    told = system.moonraker(host, port, "/printer/objects/query?print_stats=state", key=key)
     state = ""
     if isinstance(told, dict) and isinstance(told.get("status"), dict):
         state = str((told["status"].get("print_stats") or {}).get("state"))
-    return FoundPrinter(
-        printer, host, port, version(str(info.get("moonraker_version", ""))), True, state in {"printing", "paused"}
-    )
+    seen = version(str(info.get("moonraker_version", "")))
+    return FoundPrinter(printer, host, port, seen, True, state in {"printing", "paused"}, key)
 
 
 def source(system: System, path: str | None, here: Path) -> Source:

@@ -119,9 +119,16 @@ def _printer(found: Found, each: FoundPrinter, made: Plan, *, macros: bool) -> H
                 f"{printer.moonraker_conf} does not say at which port Moonraker is, and there are several printers: "
                 "put `port: …` into its [server] section"
             )
-        text = texts.agent_config(each.host, each.port, str(printer.data / "logs" / f"{texts.SERVICE}.log"))
+        key = None if each.key is None else each.key.reveal()
+        log = str(printer.data / "logs" / f"{texts.SERVICE}.log")
+        text = texts.agent_config(each.host, each.port, log, key)
         read_as = read_config(text, config)
-        made.changes.append(Change(config, text, "the agent's settings"))
+        made.changes.append(Change(config, text, "the agent's settings", None if key is None else 0o600))
+        if each.shut_out:
+            made.notes.append(
+                f"Moonraker of {printer.data.name} wants an API key: put it (Mainsail and Fluidd show it in their "
+                f"settings) into {config}, section [moonraker], as `api_key: …`"
+            )
     if macros:
         _want(made, Change(folder / texts.MACRO_FILE, units.packaged(texts.MACRO_FILE), "macros that it can use"))
     _update_manager(found, each, made)

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent_core.config import Secret
+
+REFUSED = object()
+"""Moonraker's answer to whom it does not let in."""
 UNIT_DIR = Path("/etc/systemd/system")
 PROGRAM_SECONDS = 900.0
 """pip on a slow card and a slow line; nothing else comes near."""
@@ -103,17 +109,43 @@ class System:
 
     # --- Moonraker ---
 
-    def moonraker(self, host: str, port: int, path: str, *, method: str = "GET") -> Any:
-        """The `result` of one call; None if there is none, for whatever reason."""
+    def moonraker(self, host: str, port: int, path: str, *, method: str = "GET", key: Secret | None = None) -> Any:
+        """The `result` of one call; REFUSED where it wants a key or another one; None if there is no answer."""
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
-        request = urllib.request.Request(where, method=method, data=b"" if method == "POST" else None)
+        request = urllib.request.Request(
+            where,
+            method=method,
+            data=b"" if method == "POST" else None,
+            headers={} if key is None else {"X-Api-Key": key.reveal()},
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=4.0) as answer:
                 told = json.loads(answer.read(1_000_000))
-        except (OSError, ValueError, urllib.error.URLError):
+        except urllib.error.HTTPError as error:
+            error.close()
+            return REFUSED if error.code in {401, 403} else None
+        except (OSError, ValueError):
             return None
         return told.get("result") if isinstance(told, dict) else None
+
+    def api_key(self, comms: Path) -> Secret | None:
+        """Moonraker's key, by its own unix socket, which lets in whoever owns the printer's folder; None if it cannot
+        be had. (JSON-RPC, each message ended by a byte 3.)
+        """
+        asked = json.dumps({"jsonrpc": "2.0", "method": "access.get_api_key", "id": 1}).encode() + b"\x03"
+        told = b""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(4.0)
+                client.connect(str(comms / "moonraker.sock"))
+                client.sendall(asked)
+                while b"\x03" not in told and len(told) < 10_000 and (part := client.recv(4096)):
+                    told += part
+            key = json.loads(told.partition(b"\x03")[0])["result"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return Secret(key) if isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9_.-]{8,200}", key) else None
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -89,12 +89,13 @@ def address(conf: str) -> tuple[str, int | None]:
     return host, int(port) if port is not None and port.isdigit() and 0 < int(port) < 65536 else None
 
 
-def agent_config(host: str, port: int, log: str) -> str:
-    """A configuration for a printer that has none."""
+def agent_config(host: str, port: int, log: str, key: str | None = None) -> str:
+    """A configuration for a printer that has none; `key` only where Moonraker wants one."""
+    api_key = "" if key is None else f"api_key: {key}\n"
     return (
         f"{MARK}. Every setting is explained in config.example.ini.\n\n"
         f"[server]\n# The server is asked for when the printer is linked.\nurl:\n\n"
-        f"[moonraker]\nhost: {host}\nport: {port}\n\n"
+        f"[moonraker]\nhost: {host}\nport: {port}\n{api_key}\n"
         f"[logging]\n# At 1 MB a new file is begun, and one older one is kept.\npath: {log}\n"
     )
 

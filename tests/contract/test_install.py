@@ -69,7 +69,7 @@ class World:
                 (data / part).mkdir(parents=True)
             # No end of line at the end of one: it has to be as it was afterwards.
             (data / "config" / "moonraker.conf").write_text(
-                f"[server]\nhost: 0.0.0.0\nport: {17125 + number}  # nobody listens there"
+                f"[mqtt]\npassword: hunter2\n[server]\nhost: 0.0.0.0\nport: {17125 + number}  # nobody listens there"
             )
             (data / "moonraker.asvc").write_text("klipper_mcu\nKlipperScreen\n")
 
@@ -169,6 +169,8 @@ def test_one_printer_with_an_agent_from_before(tmp_path: Path, clone: Path) -> N
     code, said = world.install("--dry-run")
     assert (code, world.tree(), world.calls()) == (0, before, []), said
     assert "exactly this" in said
+    assert "+[include moonraker-obico-update.cfg]" in said
+    assert "hunter2" not in said
     assert "systemctl restart moonraker-obico.service" in said
 
     code, said = world.install()
@@ -213,7 +215,8 @@ def test_one_printer_with_an_agent_from_before(tmp_path: Path, clone: Path) -> N
     code, said = world.install("--yes", "--uninstall", "--purge")
     assert code == 0, said
     after = world.tree()
-    assert conf.read_text() == "[server]\nhost: 0.0.0.0\nport: 17125  # nobody listens there\n[history]\n"
+    server = "[server]\nhost: 0.0.0.0\nport: 17125  # nobody listens there\n"
+    assert conf.read_text() == f"[mqtt]\npassword: hunter2\n{server}[history]\n"
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {str(conf)}
     assert (world.state / "enabled.moonraker-obico.service").exists()  # the other agent is back
 
