@@ -52,6 +52,7 @@ _ALWAYS: dict[str, Macro] = {
     "PRINT_END": _print_end,
     "TIMELAPSE_TAKE_FRAME": _timelapse,
     "_MARK": lambda _printer, _command: "",
+    "M600": lambda _printer, _command: "PAUSE",  # as in most printer.cfg files
 }
 _CLIENT: dict[str, Macro] = {
     "PAUSE": _pause,
