@@ -99,6 +99,10 @@ class Courier(Protocol):
 
     def deliver(self, note: Note) -> Delivery: ...
 
+    def make_room(self) -> None:
+        """The disk is full: snapshots go before events."""
+        ...
+
 
 class EventCourier:
     def __init__(
@@ -121,6 +125,9 @@ class EventCourier:
         picture = self._picture()
         if picture:
             self._pictures.keep(ident, picture)
+
+    def make_room(self) -> None:
+        self._pictures.keep_only(())
 
     def deliver(self, note: Note) -> Delivery:
         config = self._config
@@ -199,6 +206,10 @@ class EventDesk:
         self._toast(PrinterEventToast(note.title, note.text, note.event_class, note.kind))
         self._courier.submit(lambda: self._courier.shoot(note.id))
         self._not_before = min(self._not_before, self._clock.monotonic())
+
+    def make_room(self) -> None:
+        """The disk refuses events: their snapshots go."""
+        self._courier.submit(self._courier.make_room)
 
     def connected(self) -> None:
         """The server is there (again)."""

@@ -295,6 +295,8 @@ class Core:
         if self._outbox.unsaved and now >= self._disk_retry_at:
             self._disk_retry_at = now + DISK_RETRY_SECONDS
             self._outbox.retry()
+            if self._outbox.unsaved:
+                self._events.make_room()
 
     def _storage_trouble(self, text: str) -> None:
         """Something is wrong with our own disk; later, for the outbox may be in the middle of a transaction."""

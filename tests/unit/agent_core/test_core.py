@@ -76,6 +76,7 @@ class FakeCourier:
         self.shot: list[str] = []
         self.notes: list[Note] = []
         self.answer = Delivery(Outcome.DELIVERED)
+        self.room = 0
 
     def submit(self, task: Task) -> bool:
         self.tasks.append(task)
@@ -87,6 +88,9 @@ class FakeCourier:
     def deliver(self, note: Note) -> Delivery:
         self.notes.append(note)
         return self.answer
+
+    def make_room(self) -> None:
+        self.room += 1
 
     def work(self) -> None:
         tasks, self.tasks = self.tasks, []
@@ -306,6 +310,10 @@ def test_trouble_with_the_disk_is_an_event_too(bench: Bench, monkeypatch: pytest
             bench.turn(seconds=1.0)
             bench.courier.work()
         assert [note.title for note in bench.courier.notes] == ["Agent Has Trouble With Its Storage"]
+        bench.turn(seconds=61.0)
+        bench.turn(seconds=1.0)
+        bench.courier.work()
+        assert bench.courier.room == 1  # snapshots go before events
     commits = bench.database.commits
     bench.turn(seconds=120.0)
     bench.turn(seconds=1.0)

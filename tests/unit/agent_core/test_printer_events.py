@@ -116,6 +116,13 @@ def test_an_id_out_of_a_damaged_file_names_no_other_file(tmp_path: Path) -> None
     assert (tmp_path / "secret.jpg").exists()
 
 
+def test_snapshots_go_before_events(tmp_path: Path) -> None:
+    post = courier(tmp_path, Http())
+    post.shoot("a")
+    post.make_room()
+    assert EventPictures(str(tmp_path)).get("a") is None
+
+
 # --- the courier ------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +235,8 @@ class Post:
     def deliver(self, note: Note) -> Delivery:
         self.sent.append(note)
         return self.answer
+
+    def make_room(self) -> None: ...
 
 
 class Bench:
