@@ -80,7 +80,7 @@ def test_restore_brings_modes_back_and_moves_only_when_told(printer: Simulation)
     ("line", "response"),
     [
         ("NO_SUCH_MACRO X=1", '// Unknown command:"NO_SUCH_MACRO"'),
-        ("M600", '// Unknown command:"M600"'),
+        ("M601", '// Unknown command:"M601"'),
         ("M114", "X:0.000 Y:0.000 Z:0.000 E:0.000"),
         ("M27", "Not SD printing."),
         ('RESPOND TYPE=command MSG="action:x y"', "// action:x y"),
