@@ -97,6 +97,15 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintObjects:
+    """The parts on the plate, by the names that the slicer gave them; what is excluded is not printed on."""
+
+    current: str | None
+    names: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PrinterReport:
     """Everything a host knows of its printer at one moment; a new one replaces the last.
 
@@ -124,6 +133,7 @@ class PrinterReport:
     fan_speed: float | None = None
     message: str | None = None
     user_interaction_required: bool | None = None
+    objects: PrintObjects | None = None
 
 
 class PrintOutcome(Enum):

@@ -82,6 +82,9 @@ def _status(
         message=_clipped(report.message) if download is None else _told(download),
         download=None if download is None else tree.Download(download.name, download.done, download.total),
         user_interaction_required=report.user_interaction_required,
+        objects=None
+        if report.objects is None
+        else tree.Objects(report.objects.current, report.objects.names, report.objects.excluded),
     )
 
 

@@ -43,6 +43,8 @@ from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 from moonraker_obico.webcams import cameras
 
 if TYPE_CHECKING:
+    from agent_core.features.layers import LayerIndexes
+    from agent_core.gcode.index import GCodeIndex
     from moonraker_obico.macros import Macros
     from moonraker_obico.spoolman import Spool
 
@@ -137,7 +139,8 @@ class App:
                 new_http=_new_http,
             )
         )
-        self._translator = Translator(self._agent.remembered_print())
+        self._layers: LayerIndexes | None = None
+        self._translator = Translator(self._agent.remembered_print(), self._index_of)
         address = Address(config.moonraker_host, config.moonraker_port, config.api_key)
         self._pause_cause = PauseCause(address, self._moonraker_http, clock, calls.objects, self._alert)
         self._connection = Connection(
@@ -201,6 +204,8 @@ class App:
         self._connection.worker.stop()
         stragglers = self._agent.stop(max(0.1, deadline - self._clock.monotonic()))
         self._moonraker_http.close()
+        if self._layers is not None:
+            self._layers.stop()
         rest = [self._attend.worker, self._connection.worker, *self._pause_cause.crew.workers]
         stragglers += stop_all(rest, max(0.1, deadline - self._clock.monotonic()))
         self._http.close()
@@ -217,6 +222,14 @@ class App:
         self._agent.post(event)
         if isinstance(event, PrintPaused):
             self._pause_cause.paused()
+
+    def _index_of(self, path: str) -> GCodeIndex | None:
+        if self._layers is None:
+            # Late: most files tell their layers by themselves, and this brings subprocess with it.
+            from agent_core.features.layers import LayerIndexes
+
+            self._layers = LayerIndexes(self._config.data_dir / "layers")
+        return self._layers.index_of(path)
 
     def _alert(self, alert: AlertRaised) -> None:
         self._agent.post(alert)

@@ -21,7 +21,7 @@ _WANTED: Mapping[str, tuple[str, ...]] = {
     "print_stats": (
         "state", "filename", "message", "info", "total_duration", "print_duration", "filament_used",
     ),
-    "virtual_sdcard": ("progress", "is_active", "file_position"),
+    "virtual_sdcard": ("progress", "is_active", "file_position", "file_path"),
     "display_status": ("message", "progress"),
     "exclude_object": ("current_object", "excluded_objects", "objects"),
     "pause_resume": ("is_paused",),

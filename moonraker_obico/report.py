@@ -10,13 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_core.model import FilamentNeed, Job, Phase, PrinterReport, Progress
+from agent_core.gcode.index import GCodeIndex
+from agent_core.model import FilamentNeed, Job, Phase, PrinterReport, PrintObjects, Progress
 from moonraker_obico.heaters import temperatures
 from moonraker_obico.objects import LAYER_MACRO, as_number, as_whole, number, text
 from moonraker_obico.objects import field as raw
 
 DEFAULT_DIAMETER = 1.75
 """mm of filament; Klipper's own requirement is that the configuration names it, this is for when we cannot see it."""
+
+
+_OBJECT_LIMIT = 100
+"""Objects of a plate that are named; a full plate has some dozens."""
+_NAME_LIMIT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +41,18 @@ class FileFacts:
 
 
 def ready_report(
-    status: Mapping[str, Mapping[str, Any]], phase: Phase, facts: FileFacts, settled_z: float | None
+    status: Mapping[str, Mapping[str, Any]],
+    phase: Phase,
+    facts: FileFacts,
+    settled_z: float | None,
+    index: GCodeIndex | None = None,
 ) -> PrinterReport:
-    """The report of a Klipper that is ready. `settled_z`: the height without z-hops, for the layer estimate."""
+    """The report of a Klipper that is ready. `index` of the file in print, where the printer itself does not count its
+    layers; `settled_z`: the height without z-hops, for an estimate without either."""
     filename = text(status, "print_stats", "filename")
     facts = facts if facts.filename == filename else FileFacts(filename)
     failed = text(status, "print_stats", "state") == "error"
-    layer, layers = _layers(status, facts, settled_z) if phase.active else (None, None)
+    layer, layers = _layers(status, facts, settled_z, index) if phase.active else (None, None)
     return PrinterReport(
         phase=phase,
         error=(text(status, "print_stats", "message") or None) if failed else None,
@@ -58,7 +69,30 @@ def ready_report(
         flow_factor=number(status, "gcode_move", "extrude_factor"),
         fan_speed=number(status, "fan", "speed"),
         message=text(status, "display_status", "message") or None,
+        objects=_objects(status) if phase.active else None,
     )
+
+
+def counts_layers(status: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the file itself tells its layers (SET_PRINT_STATS_INFO, our own macro)."""
+    info = raw(status, "print_stats", "info")
+    told = as_whole(info.get("current_layer")) if isinstance(info, dict) else None
+    return bool(told or as_whole(raw(status, LAYER_MACRO, "current_layer")))
+
+
+def _objects(status: Mapping[str, Mapping[str, Any]]) -> PrintObjects | None:
+    """What [exclude_object] knows of the file; None if the file names no objects."""
+    listed, excluded = raw(status, "exclude_object", "objects"), raw(status, "exclude_object", "excluded_objects")
+    if not isinstance(listed, list) or not listed:
+        return None
+    return PrintObjects(
+        text(status, "exclude_object", "current_object")[:_NAME_LIMIT] or None, _names(listed), _names(excluded)
+    )
+
+
+def _names(listed: Any) -> tuple[str, ...]:
+    names = [each.get("name") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return tuple(name[:_NAME_LIMIT] for name in names if isinstance(name, str))[:_OBJECT_LIMIT]
 
 
 def stopped_report(status: Mapping[str, Mapping[str, Any]], reason: str) -> PrinterReport:
@@ -134,7 +168,7 @@ def _progress(status: Mapping[str, Mapping[str, Any]], phase: Phase, facts: File
         (0.0, None)
         if state == "complete"
         else time_left(
-            done=done,
+            done=_slicers_share(status) or done,
             printed=printed,
             estimated=facts.value("estimated_time"),
             speed=number(status, "gcode_move", "speed_factor"),
@@ -150,6 +184,14 @@ def _progress(status: Mapping[str, Mapping[str, Any]], phase: Phase, facts: File
         print_time_left_origin=origin,
         filament_used=None if used is None else max(0.0, used),
     )
+
+
+def _slicers_share(status: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """0 to 1 of the time, by the file's M73; None if it has none: Klipper then shows the share of the bytes again."""
+    shown, of_bytes = number(status, "display_status", "progress"), number(status, "virtual_sdcard", "progress")
+    if shown is None or of_bytes is None or abs(shown - of_bytes) < 1e-6:
+        return None
+    return min(1.0, max(0.0, shown))
 
 
 def _filament(facts: FileFacts) -> dict[str, FilamentNeed]:
@@ -172,11 +214,14 @@ def _z(status: Mapping[str, Mapping[str, Any]], facts: FileFacts) -> float | Non
 
 
 def _layers(
-    status: Mapping[str, Mapping[str, Any]], facts: FileFacts, settled_z: float | None
+    status: Mapping[str, Mapping[str, Any]], facts: FileFacts, settled_z: float | None, index: GCodeIndex | None
 ) -> tuple[int | None, int | None]:
     """(current, total), both or neither (payload-mapping.md §6)."""
     info = raw(status, "print_stats", "info")
     info = info if isinstance(info, dict) else {}
+    if index is not None and index.layer_count and not counts_layers(status):
+        position = as_whole(raw(status, "virtual_sdcard", "file_position"))
+        return (None, None) if position is None else (index.at(position).layer, index.layer_count)
     first, each, top = facts.value("first_layer_height"), facts.value("layer_height"), facts.value("object_height")
     total = as_whole(info.get("total_layer")) or as_whole(facts.metadata.get("layer_count"))
     if not total and first is not None and each and top is not None:

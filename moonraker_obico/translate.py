@@ -7,11 +7,12 @@ what has to be asked of Moonraker for them stands in `take_wants`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
     HostEvent,
@@ -35,7 +36,7 @@ from moonraker_obico.history import HistoryJob, earlier_times
 from moonraker_obico.identity import Known, current_job, missed_end, running_ts
 from moonraker_obico.klippy import ABSENT, Klippy, Want
 from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, heater_names, merge, number, text
-from moonraker_obico.report import ready_report, stopped_report
+from moonraker_obico.report import counts_layers, ready_report, stopped_report
 from moonraker_obico.reporting import Reporting
 
 START_SECONDS = 1.0
@@ -67,7 +68,11 @@ class _Pending:
 class Translator:
     """The only keeper of what is known of one Klipper. Used by the connection's thread alone."""
 
-    def __init__(self, remembered: ActivePrint | None = None) -> None:
+    def __init__(
+        self, remembered: ActivePrint | None = None, index_of: Callable[[str], GCodeIndex | None] = lambda _: None
+    ) -> None:
+        """`index_of`: the index of the file at a path on this machine, if it is there yet; returns at once."""
+        self._index_of = index_of
         self._status: Status = {}
         self._klippy = Klippy.UNKNOWN
         self._stopped: str | None = None
@@ -488,7 +493,19 @@ class Translator:
         return Phase.PAUSED if self._paused else Phase.PRINTING
 
     def _report(self) -> PrinterReport:
-        return ready_report(self._status, self._current_phase(), self._facts.facts, self._reporting.settled_z)
+        phase = self._current_phase()
+        return ready_report(self._status, phase, self._facts.facts, self._reporting.settled_z, self._index(phase))
+
+    def _index(self, phase: Phase) -> GCodeIndex | None:
+        """Of the file in print, if it is ours to read and the printer does not count the layers itself."""
+        path = text(self._status, "virtual_sdcard", "file_path")
+        printing = phase.active and bool(number(self._status, "print_stats", "print_duration"))
+        if not path or not printing or counts_layers(self._status):
+            return None
+        found = self._index_of(path)
+        size = self._facts.facts.value("size")
+        # A file of that name on another machine than Klipper's is another file.
+        return found if found is not None and size in {None, found.size} else None
 
     def _reported(self, now: float, *, urgent: bool) -> list[HostEvent]:
         self._reporting.begin(self._current_phase(), self._status, now)

@@ -215,6 +215,28 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class Objects:
+    """Ours: the parts on the plate, in Klipper's words."""
+
+    current: str | None
+    names: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "current_object": self.current, "objects": list(self.names), "excluded_objects": list(self.excluded),
+        }  # fmt: skip
+
+    @classmethod
+    def from_wire(cls, wire: Json) -> Objects:
+        def names(key: str) -> tuple[str, ...]:
+            found = wire.get(key)
+            return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+
+        return cls(read.text(wire.get("current_object")), names("objects"), names("excluded_objects"))
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What the printer does at `ts` (Unix seconds); `ts` is always truthy, else a server does not keep it."""
 
@@ -234,6 +256,7 @@ class Status:
     message: str | None = None
     user_interaction_required: bool | None = None
     download: Download | None = None
+    objects: Objects | None = None
 
     def to_wire(self) -> dict[str, Any]:
         wire: dict[str, Any] = {
@@ -260,6 +283,8 @@ class Status:
             wire["user_interaction_required"] = self.user_interaction_required
         if self.download is not None:
             wire["download"] = self.download.to_wire()
+        if self.objects is not None:
+            wire["exclude_object"] = self.objects.to_wire()
         return wire
 
     @classmethod
@@ -270,6 +295,7 @@ class Status:
         area = read.mapping(analysis.get("printingArea")) or {}
         temperatures = read.mapping(wire.get("temperatures")) or {}
         download = read.mapping(wire.get("download"))
+        objects = read.mapping(wire.get("exclude_object"))
         return cls(
             ts=read.number(wire.get("_ts")) or 0,
             state=State.from_wire(read.mapping(wire.get("state")) or {}),
@@ -291,4 +317,5 @@ class Status:
             message=read.text((read.mapping(wire.get("display_status")) or {}).get("message")),
             user_interaction_required=read.flag(wire.get("user_interaction_required")),
             download=None if download is None else Download.from_wire(download),
+            objects=None if objects is None else Objects.from_wire(objects),
         )

@@ -20,6 +20,8 @@ PER_LAYER = 1.25  # mm
 
 HEADS = {
     "PrusaSlicer": ";LAYER_CHANGE\n;Z:{z:.2f}\n;HEIGHT:0.2\nM73 P{percent} R{minutes}\n",
+    "OrcaSlicer": ";LAYER_CHANGE\n;Z:{z:.2f}\n;HEIGHT:0.2\n;BEFORE_LAYER_CHANGE\n;{z:.2f}\nM73 P{percent} R{minutes}\n",
+    "SuperSlicer": ";LAYER_CHANGE\n;Z:{z:.2f}\n;HEIGHT:0.2\nM73 P{percent} R{minutes}\nM73 Q{percent} S{minutes}\n",
     "BambuStudio": "; CHANGE_LAYER\n; Z_HEIGHT: {z:.2f}\n; LAYER_HEIGHT: 0.2\nM73 P{percent} R{minutes}\n",
     "Cura": ";LAYER:{zero_based}\n",
     "Simplify3D": "; layer {number}, Z = {z:.3f}\n",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
-from agent_core.model import Phase, Temperature
+from agent_core.gcode.index import GCodeIndex, index
+from agent_core.model import Phase, PrintObjects, Temperature
 from moonraker_obico.heaters import klipper_names, public_name, temperatures
 from moonraker_obico.objects import merge, readings, subscription
 from moonraker_obico.report import FileFacts, fraction_done, ready_report, time_left
+from tests.unit.agent_core.test_gcode_index import HEADS, made
+from tests.unit.moonraker_obico.test_translate import T0, Told, full
 
 METADATA: dict[str, Any] = {
     "size": 52894, "modified": 1795197654.7686727, "gcode_start_byte": 1000, "gcode_end_byte": 51000,
@@ -185,3 +189,86 @@ def test_merging_takes_changed_fields_and_leaves_rubbish() -> None:
     merge(merged, {"a": {"y": 3}, "b": {"z": 4}, "c": None, "d": 5})
     merge(merged, None)
     assert merged == {"a": {"x": 1, "y": 3}, "b": {"z": 4}}
+
+
+@pytest.mark.parametrize("style", HEADS)
+def test_layers_at_ten_moments_of_each_slicers_style(style: str) -> None:
+    """Layer and total of the place that is read, whatever the height is at that moment."""
+    data, begins = made(style, 25)
+    found = index([data])
+    told = Told(index_of=lambda path: found if path == "/gcodes/a.gcode" else None)
+    told.ready(full(), T0 - 1)
+    told.printing()
+    told.translator.metadata("a.gcode", {"size": len(data)})
+    chance = random.Random(style)
+    for number, position in enumerate(sorted(chance.sample(range(300, len(data)), 10))):
+        now = T0 + 5.0 + 2 * number
+        lifted = [0.0, 0.0, chance.uniform(0.0, 40.0), 0.0]
+        told.take(
+            told.translator.status_changed(
+                {
+                    "virtual_sdcard": {"file_path": "/gcodes/a.gcode", "file_position": position},
+                    "gcode_move": {"gcode_position": lifted},
+                    "print_stats": {"print_duration": 5.0 + number},
+                },
+                now,
+            )
+        )
+        report = told.reports[-1].report
+        true = sum(begin <= position for begin in begins)
+        assert (report.progress.filepos, report.layer, report.total_layers) == (position, true, 25), style
+
+
+def test_what_the_file_itself_tells_comes_first() -> None:
+    """SET_PRINT_STATS_INFO; then no file is read at all."""
+    asked: list[str] = []
+
+    def index_of(path: str) -> GCodeIndex | None:
+        asked.append(path)
+        return None
+
+    told = Told(index_of=index_of)
+    told.ready(full(), T0 - 1)
+    told.printing()
+    info = {"info": {"current_layer": 3, "total_layer": 9}, "print_duration": 5.0}
+    told.take(told.translator.status_changed({"print_stats": info, "virtual_sdcard": {"file_path": "/a"}}, T0 + 5))
+    report = told.reports[-1].report
+    assert (report.layer, report.total_layers, asked) == (3, 9, [])
+
+
+def test_the_index_of_another_file_of_that_name_is_not_used() -> None:
+    found = index([made("Cura")[0]])
+    told = Told(index_of=lambda _: found)
+    told.ready(full(), T0 - 1)
+    told.printing()
+    told.translator.metadata("a.gcode", {"size": found.size + 1})
+    told.take(told.translator.status_changed({"virtual_sdcard": {"file_path": "/a", "file_position": 900}}, T0 + 5))
+    told.take(told.translator.status_changed({"print_stats": {"print_duration": 5.0}}, T0 + 7))
+    assert told.reports[-1].report.layer is None
+
+
+def test_m73_is_the_slicers_own_share_of_the_time() -> None:
+    def left(shown: float) -> float | None:
+        figures = status(display_status={"progress": shown}, virtual_sdcard={"progress": 0.3})
+        return ready_report(figures, Phase.PRINTING, FACTS, 0.6).progress.print_time_left
+
+    assert left(0.3) == ready_report(status(), Phase.PRINTING, FACTS, 0.6).progress.print_time_left
+    # 100 s printed, and half of the time by the file's own word: the pace says 100 s more, the slicer 263 s.
+    assert left(0.5) == pytest.approx(0.5 * 263 + 0.5 * 100, abs=1)
+
+
+def test_objects_on_the_plate() -> None:
+    plate = {
+        "current_object": "CUBE_ID_1",
+        "objects": [{"name": "CUBE_ID_0", "center": [1, 2]}, {"name": "CUBE_ID_1"}, {"polygon": []}, 5],
+        "excluded_objects": [{"name": "CUBE_ID_0"}],
+    }
+    with_objects = {**status(), "exclude_object": plate}
+    found = ready_report(with_objects, Phase.PRINTING, FACTS, 0.6).objects
+    assert found == PrintObjects("CUBE_ID_1", ("CUBE_ID_0", "CUBE_ID_1"), ("CUBE_ID_0",))
+    assert ready_report(with_objects, Phase.OPERATIONAL, FACTS, 0.6).objects is None
+    assert ready_report(status(), Phase.PRINTING, FACTS, 0.6).objects is None
+    many = {**plate, "objects": [{"name": "x" * 500} for _ in range(500)]}
+    bounded = ready_report({**status(), "exclude_object": many}, Phase.PRINTING, FACTS, 0.6).objects
+    assert bounded is not None
+    assert (len(bounded.names), len(bounded.names[0])) == (100, 80)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
     AlertRaised,
@@ -47,8 +49,10 @@ def job(filename: str, start: float, status: str = "in_progress", end: float | N
 class Told:
     """A Translator, and the events so far without reports."""
 
-    def __init__(self, remembered: ActivePrint | None = None) -> None:
-        self.translator = Translator(remembered)
+    def __init__(
+        self, remembered: ActivePrint | None = None, index_of: Callable[[str], GCodeIndex | None] = lambda _: None
+    ) -> None:
+        self.translator = Translator(remembered, index_of)
         self.events: list[HostEvent] = []
         self.reports: list[PrinterReported] = []
 
