@@ -1,4 +1,5 @@
-"""Which layer a print is in, on a host that knows only how far it has read the file (OctoPrint).
+"""Which layer a print is in, on a host that knows only how far it has read the file: OctoPrint, and Klipper
+where the file does not tell its layers.
 
 The file is indexed once (agent_core.gcode.index), by a process of its own, and the index is kept on disk: after a
 restart in mid-print it is there at once. No call waits for it; until it is there, layers are unknown.

@@ -300,6 +300,9 @@ def describe(app: App, config: HostConfig) -> dict[str, Any]:
             "paused": job.paused_at is not None,
             "completion": None if report is None else report.progress.completion,
             "seconds_left": None if report is None else report.progress.print_time_left,
+            "layer": None if report is None else report.layer,
+            "layers": None if report is None else report.total_layers,
+            "position": None if report is None else report.progress.filepos,
         },
         "cameras": [
             {

@@ -91,6 +91,8 @@ def _print(job: Mapping[str, Any] | None, now: float) -> str:
     text = f"{job['file']}, for {_span(now - job['since'])}"
     if job["completion"] is not None:
         text += f", {job['completion']:.1f} %"
+    if job.get("layer") is not None:
+        text += f", layer {job['layer']} of {job['layers']}"
     if job["seconds_left"]:
         text += f", {_span(job['seconds_left'])} left"
     return text + (", paused" if job["paused"] else "")
