@@ -209,7 +209,8 @@ class TunnelSites:
             return
         if admitted is None:
             await self._refuse(_stranger(given), scope, receive, send)
-        elif not admitted.basic and not rules.is_own_page(given) and not _is_plain_visit(scope, given):
+        elif not rules.is_own_page(given) and not _is_plain_visit(scope, given):
+            # By cookie, or with a password that the browser remembers: neither is for other sites' pages to use.
             await self._refuse(PlainTextResponse("Another site's page asked for this.", 403), scope, receive, send)
         else:
             await self._through(site, scope, given, receive, send, basic=admitted.basic)
@@ -327,7 +328,7 @@ class TunnelSites:
         socket: Socket | None = None
         try:
             admitted = await self.admit(site, scope, given)
-            if admitted is None or (not admitted.basic and not rules.is_socket_of_own_page(given)):
+            if admitted is None or not rules.is_socket_of_own_page(given, without_browser=admitted.basic):
                 await send({"type": "websocket.close", "code": 1008})  # before the upgrade: HTTP 403
                 return
             await self._check_agent(site.printer_id)

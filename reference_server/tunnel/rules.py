@@ -88,10 +88,12 @@ def is_own_page(given: Sequence[tuple[str, str]]) -> bool:
     return True
 
 
-def is_socket_of_own_page(given: Sequence[tuple[str, str]]) -> bool:
-    """A browser tells the origin of every WebSocket."""
+def is_socket_of_own_page(given: Sequence[tuple[str, str]], *, without_browser: bool) -> bool:
+    """A browser tells the origin of every WebSocket. `without_browser`: it may be a program, which need not."""
     origin = header(given, "origin")
-    return origin is not None and urlsplit(origin).netloc.lower() == (header(given, "host") or "").lower()
+    if origin is None:
+        return without_browser
+    return urlsplit(origin).netloc.lower() == (header(given, "host") or "").lower()
 
 
 def basic_credentials(given: Sequence[tuple[str, str]]) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from agent_core.ports import Interrupt
 from agent_core.runtime.agent import Agent, Parts
 from agent_core.runtime.clock import SystemClock
 from agent_core.transport.http import HttpClient
+from agent_core.wire.codec import decode_server_frame, encode
+from agent_core.wire.messages import TunnelEnd, TunnelRequest, TunnelResponse, TunnelSocketData
 from demo.processes import free_port
 from tests.fakes.toy_web import ToyWeb, content
 from tests.unit.reference_server.live_server import PATIENCE, LiveServer, Owner, running, wait_until
@@ -88,7 +91,7 @@ def open_site(owner: Owner, printer: int) -> tuple[str, httpx.Client]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("tunnel")
-    ports = f"{free_port()},{free_port()}"
+    ports = ",".join(str(free_port()) for _ in range(3))
     with ToyWeb() as web, running(folder / "server", tunnel_ports=ports) as server:
         owner = Owner(server)
         printer = owner.link()
@@ -297,6 +300,64 @@ def test_a_printer_that_is_away_or_too_old_is_told(world: World) -> None:
         agent.close()
         wait_until(lambda: not world.owner.printer(second["id"]).get("status"))
         assert app.get("/").status_code == 482
+
+
+def test_a_public_agent_gets_and_gives_wholes(world: World) -> None:
+    """It never says that it takes pieces (§3.5)."""
+    printer = world.owner.link()
+    agent = world.owner.agent(printer)
+    agent.send({"settings": {"agent": {"name": "octoprint_obico", "version": "2.6.1"}}, "status": {"_ts": 1}})
+    wait_until(lambda: bool(world.owner.printer(printer["id"])["agent_version"]))
+
+    def frame() -> object:
+        while isinstance(found := agent.connection.recv(PATIENCE), str):
+            pass
+        return decode_server_frame(found)[0]
+
+    site, visitor = open_site(world.owner, printer["id"])
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(visitor.post, "/api/login?x=1", content=b"body")
+        request = frame()
+        assert isinstance(request, TunnelRequest)
+        assert (request.method, request.path, request.data) == ("post", "/api/login?x=1", b"body")
+        assert request.headers["x-forwarded-host"] == site.removeprefix("http://")
+        cookies = ("a=b; Domain=printer.local; Path=/", "tsd_sessionid=stolen")
+        packed = zlib.compress(b"hello " * 1000)
+        agent.send(encode(TunnelResponse(request.ref, 200, {"Content-Type": "text/plain"}, packed, True, cookies)))
+        answer = asked.result(PATIENCE)
+        assert answer.text == "hello " * 1000
+        assert answer.headers.get_list("set-cookie") == ["a=b; Path=/"]
+
+        asked = pool.submit(visitor.get, "/broken")
+        request = frame()
+        assert isinstance(request, TunnelRequest)
+        agent.send(encode(TunnelResponse(request.ref, 200, {}, b"no zlib", True)))
+        assert asked.result(PATIENCE).status_code == 502
+        assert visitor.post("/large", content=bytes(9_000_000)).status_code == 413
+
+    cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    host = site.removeprefix("http://")
+    with connect(f"ws://{host}/sockjs/x", additional_headers={"Cookie": cookie}, origin=Origin(site)) as talk:
+        opening = frame()
+        assert isinstance(opening, TunnelSocketData)
+        assert (opening.kind, opening.path) == (TunnelEnd.CONNECT, "/sockjs/x")
+        talk.send("up")
+        message = frame()
+        assert isinstance(message, TunnelSocketData)
+        assert (message.kind, message.data) == (TunnelEnd.MESSAGE_DOWN, "up")
+        agent.send(encode(TunnelSocketData(opening.ref, TunnelEnd.MESSAGE_UP, "o")))
+        assert talk.recv(PATIENCE) == "o"
+        agent.send(encode(TunnelSocketData(opening.ref, TunnelEnd.CLOSE_UP)))
+        with pytest.raises(ConnectionClosed) as closed:
+            talk.recv(PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 3000
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(visitor.get, "/lost")
+        frame()
+        agent.close()
+        assert asked.result(PATIENCE).status_code == 502
+    visitor.close()
 
 
 def test_figures_are_there_to_see(world: World) -> None:
