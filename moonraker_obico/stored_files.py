@@ -101,7 +101,7 @@ class KlipperFiles:
         self._ask(HttpRequest(
             "GET", self._url(f"server/files/gcodes/{quote(path)}"), headers=self._headers(), receive=receive,
             timeout=UPLOAD_SECONDS, stall=UPLOAD_STALL, limit=2**40,
-        ))  # fmt: skip
+        ), interrupt)  # fmt: skip
         return found.hexdigest()
 
     def take(self, part: Path, path: str, sha256: str, interrupt: Interrupt) -> None:
@@ -115,7 +115,7 @@ class KlipperFiles:
             "POST", self._url("server/files/upload"), headers=self._headers(),
             form={"root": "gcodes", "path": folder, "checksum": sha256},
             files={"file": Upload(name, content)}, timeout=UPLOAD_SECONDS, stall=UPLOAD_STALL,
-        ))  # fmt: skip
+        ), interrupt)  # fmt: skip
 
     def stored(self, path: str) -> StoredFile:
         try:
@@ -149,7 +149,7 @@ class KlipperFiles:
         where = "/".join(part for part in (folder, str(best.get("relative_path"))) if part)
         response = self._ask(HttpRequest(
             "GET", self._url(f"server/files/gcodes/{quote(where)}"), headers=self._headers(), limit=MOST_BYTES,
-        ))  # fmt: skip
+        ), Interrupt())  # fmt: skip
         return response.body if kind_of(response.body) is not None else None
 
     def abort(self) -> None:
@@ -178,12 +178,14 @@ class KlipperFiles:
         key = self._address.api_key
         return {} if key is None else {"X-Api-Key": key.reveal()}
 
-    def _ask(self, request: HttpRequest) -> HttpResponse:
-        """Raises CommandFailed with Moonraker's words, Unreachable."""
+    def _ask(self, request: HttpRequest, interrupt: Interrupt) -> HttpResponse:
+        """Raises CommandFailed with Moonraker's words, Unreachable, Rejected if it was given up."""
         http = self._new_http()
         with self._lock:
             self._http = http
         try:
+            if interrupt.is_set():  # before `abort` knew of this client
+                raise Rejected(interrupt.reason)
             response = http.send(request)
         finally:
             with self._lock:

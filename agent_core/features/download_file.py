@@ -30,7 +30,10 @@ HEAD = 1024
 """Bytes at the start that tell a web page from G-code."""
 
 _PAGE = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<!doctype|<html|<head|<\?xml|<body)", re.IGNORECASE)
-_COMMAND = re.compile(rb"^[ \t]*(?:N\d+[ \t]*)?[GMT]\d", re.IGNORECASE | re.MULTILINE)
+_COMMAND = re.compile(
+    rb"^[ \t]*(?:(?:[Nn]\d+[ \t]*)?[GMTgmt]\d|[A-Z][A-Z0-9]*_[A-Z0-9_]+(?=[ \t\r\n]|\Z))", re.MULTILINE
+)
+"""`G1 …`, `n12 m104 …`, or one of Klipper's (`PRINT_START`)."""
 GZIP = b"\x1f\x8b"
 _BINARY = b"GCDE"
 """How PrusaSlicer's binary G-code begins."""
@@ -99,7 +102,7 @@ class Content:
             return "this is binary G-code, which neither OctoPrint nor Klipper can print: export it as plain G-code"
         if self._zeros:
             return "this is no G-code file: it holds binary data"
-        return None if self._commands else "this is no G-code file: there is not one move in it"
+        return None if self._commands else "this is no G-code file: there is not one command in it"
 
 
 class PartFile:

@@ -284,7 +284,9 @@ class Downloads:
         self._files.abort()
 
     def recover(self) -> None:
-        """At the agent's start: what a crash left behind is removed, and told. Does I/O on a disk."""
+        """Soon after the agent's start: what a crash left behind is removed, and told. Does I/O on a disk."""
+        if self.active:
+            return  # it is a new one already, and clears up itself
         left = self._around.store.load(RECORD_KEY)
         try:
             from agent_core.features.download_file import remove_leftovers  # with a record only

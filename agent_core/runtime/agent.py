@@ -162,7 +162,7 @@ class Agent:
             worker.start()
         self._snapshots.submit(lambda: self._event_pictures.keep_only(waiting))
         if self._downloads is not None:
-            self._downloads.recover()
+            self._snapshots.submit(self._downloads.recover)
 
     def post(self, event: HostEvent) -> None:
         """Takes what the host has to tell; never blocks. A waiting report is replaced by a newer one."""

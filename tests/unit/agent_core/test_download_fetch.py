@@ -166,7 +166,7 @@ def test_trouble_that_passes(tmp_path: Path) -> None:
         (says(302, {"location": "https://a.example.org/"}, b"x" * 70_000), "too many words"),
         (says(200, {"content-type": "text/html; charset=utf-8"}, b"x"), "log-in page"),
         (says(200, {}, b"\n<!DOCTYPE html><html>"), "log-in page"),
-        (says(200, {}, b'{"detail": "no"}'), "not one move"),
+        (says(200, {}, b'{"detail": "no"}'), "not one command"),
         (says(200, {}, b""), "empty"),
         (says(200, {}, b"GCDE\1\0\0\0"), "binary G-code"),
         (says(200, {}, b"G28\nG1 X1\0\n"), "binary data"),
@@ -266,14 +266,18 @@ def test_no_more_than_a_piece_is_in_memory(tmp_path: Path) -> None:
         kept = [value for value in (getattr(content, name) for name in vars(content)) if isinstance(value, bytes)]
         assert sum(map(len, kept)) <= download_file.HEAD + download_file.LONGEST_TAIL
     assert part.size == 400 * len(piece)
-    assert part.content.trouble() == "this is no G-code file: there is not one move in it"
+    assert part.content.trouble() == "this is no G-code file: there is not one command in it"
     part.write(b"\nG1 X1")
     assert part.content.trouble() is None
     part.remove()
 
 
 def test_a_move_is_found_across_pieces(tmp_path: Path) -> None:
-    for text, good in ((b"; c\n  N1 G1 X1\n", True), (b"; G1\n;M3\nxG1\n", False), (b"PRINT_START\nm104 S1", True)):
+    texts = {
+        b"; c\n  N1 G1 X1\n": True, b"; G1\n;M3\nxG1\n": False, b"; x\nPRINT_START BED=60\r\n": True,
+        b"BED_MESH_CALIBRATE": True, b"m104 S1": True, b"NOT FOUND\n": False,
+    }  # fmt: skip
+    for text, good in texts.items():
         part = PartFile(tmp_path, most=1000)
         for index in range(len(text)):
             part.write(text[index : index + 1])
