@@ -194,7 +194,7 @@ class Agent:
             self._downloads.stop()
         self._core.say_last_words(min(LAST_WORDS_SECONDS, seconds / 2))
         watching = self._watch.workers if self._watch is not None else []
-        workers = [*self._tunnel.stop(), *self._workers(), *self._crew.workers, *watching]
+        workers = [*self._tunnel.stop(), *self._workers(), *self._crew.close(), *watching]
         stragglers = stop_all(workers, deadline - time.monotonic())
         if stragglers:
             _log.warning("did not end within %s s: %s", seconds, ", ".join(stragglers))

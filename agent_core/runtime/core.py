@@ -207,6 +207,7 @@ class Core:
         self._events.poll(now)
         self._outbox_delivered(self._session.delivered_without_ack(now))
         self._calls.poll()
+        self._tell_pictures()  # before the answers go out: who hears that the terminal is on gets its next line
         self._perform(self._session.poll(now))
         if self._last_words is not None and self._session.all_written:
             self._last_words.set()
