@@ -9,6 +9,7 @@ import { Banner } from "./view/banner.js";
 import { Card } from "./view/card.js";
 import { VERBS, ask, outcomeOf, reached, refusal } from "./view/commands.js";
 import { confirmAction } from "./view/confirm.js";
+import { controlPrinter } from "./view/control.js";
 import { Events } from "./view/events.js";
 import { linkPrinter } from "./view/link.js";
 import { showPrint } from "./view/print.js";
@@ -207,6 +208,11 @@ const actions = {
     if (action === "masks") await actions.masks(id);
     if (action === "programs") await actions.programs(id);
     if (action === "delete") await actions.remove(id);
+  },
+
+  control(id) {
+    const printer = store.printer(id);
+    if (printer) controlPrinter(printer);
   },
 
   async webInterface(id) {

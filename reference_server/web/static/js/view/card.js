@@ -96,6 +96,11 @@ export class Card {
       { type: "button", class: "quiet square", "data-action": "web", onclick: () => actions.webInterface(id) },
       icon("open"),
     );
+    this.controlButton = h(
+      "button",
+      { type: "button", class: "quiet square", "data-action": "control", onclick: () => actions.control(id) },
+      icon("move"),
+    );
     this.settingsButton = h(
       "button",
       { type: "button", class: "quiet square", "data-action": "settings", onclick: () => actions.settings(id) },
@@ -110,7 +115,7 @@ export class Card {
       h(
         "div",
         { class: "body" },
-        h("header", { class: "card-head" }, h("div", { class: "titles" }, this.name, this.since), this.webButton, this.settingsButton),
+        h("header", { class: "card-head" }, h("div", { class: "titles" }, this.name, this.since), this.controlButton, this.webButton, this.settingsButton),
         this.message,
         this.jobBox,
         this.tempList,
@@ -142,6 +147,9 @@ export class Card {
     setTitle(this.chip, state.raw && state.raw !== state.label ? `The printer says: ${state.raw}` : null);
     setIcon(this.stateIcon, state.icon);
     this.settingsButton.setAttribute("aria-label", `Settings of ${name}`);
+    this.controlButton.setAttribute("aria-label", `Control ${name}`);
+    setTitle(this.controlButton, "Move, heat, terminal");
+    this.controlButton.disabled = !fresh || !printer.agent_connected;
     this.webButton.setAttribute("aria-label", `Open web interface of ${name}`);
     setTitle(this.webButton, "Open web interface");
     this.webButton.disabled = !fresh || !printer.agent_connected;
