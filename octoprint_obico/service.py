@@ -409,6 +409,8 @@ class Service:
             chosen, cameras = self._cameras()
         except ConfigInvalid as error:
             return Circumstances(around, None, (), None, str(error))
+        if self._copied:
+            chosen = replace(chosen, token=None)
         config = settings.agent_config(chosen, cameras, version=self._tools.version, data_dir=self._tools.data_dir)
         return Circumstances(around, config, cameras, agent.link if agent is not None else None)
 

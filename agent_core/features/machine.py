@@ -73,6 +73,11 @@ class MachineRecord:
             self._write(renewed)
         return False
 
+    def differs(self) -> bool:
+        """As `is_another`, for a look from outside: writes nothing."""
+        known = self._load()
+        return known is not None and known.compared(machine_facts(self._root)).another
+
     def keep(self) -> None:
         """This is the printer's machine from now on: it was linked here, or a person said so. Raises OSError."""
         self._save(self._new(machine_facts(self._root)))

@@ -14,6 +14,7 @@ from agent_core.features.doctor import Check, Finding, Level, run
 from agent_core.features.doctor.cameras import camera_check
 from agent_core.features.doctor.server import ServerExam
 from agent_core.features.doctor.system import system_checks
+from agent_core.features.machine import COPIED, MachineRecord
 from agent_core.ports import Http, HttpRequest
 from agent_core.transport.http import HttpClient
 from moonraker_obico.cli import exit_codes, lock, status_socket
@@ -71,20 +72,22 @@ class Examination:
         self._pid: int | None = None
         self._link: str | None = None
         self._listed: Any = None
+        self._copied = config.token is not None and MachineRecord(config.data_dir).differs()
 
     def checks(self) -> Iterator[Check]:
         config = self._config
         yield Check("config", self.configuration)
+        yield Check("machine", self.machine)
         yield Check("agent", self.copy)
         advice = "set [agent] data_dir to a folder that this user may write"
         yield from system_checks(config.data_dir, self._pid, advice=advice)
         yield Check("moonraker", self.moonraker)
         agent = AgentConfig(
-            AGENT_NAME, AGENT_VERSION, config.server_url, config.token, str(config.data_dir),
+            AGENT_NAME, AGENT_VERSION, config.server_url, None if self._copied else config.token, str(config.data_dir),
             verify_tls=config.verify_tls,
         )  # fmt: skip
         yield from ServerExam(
-            agent, self._http, link=self._link, relink="run `moonraker-obico link` again" if config.token else
+            agent, self._http, link=self._link, relink="run `moonraker-obico link` again" if agent.token else
             "run `moonraker-obico link`", address="[server] url",
         ).checks()  # fmt: skip
         try:
@@ -106,6 +109,14 @@ class Examination:
         token = self._config.token_path
         if token.exists() and token.stat().st_mode & 0o077:
             yield Finding(Level.WARN, "data", f"others can read the token: `chmod 600 {token}`")
+
+    def machine(self) -> Iterator[Finding]:
+        """Whether this is the machine that was linked."""
+        if self._copied:
+            advice = (
+                "run `moonraker-obico link`; if it is the same printer with new hardware, `moonraker-obico link --keep`"
+            )
+            yield Finding(Level.FAIL, "machine", COPIED, advice)
 
     def copy(self) -> Iterator[Finding]:
         """Whether an agent runs with this configuration."""

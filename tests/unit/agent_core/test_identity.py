@@ -112,6 +112,10 @@ def test_a_copied_folder_knows_it(tmp_path: Path) -> None:
     assert not MachineRecord(data, first).is_another()
     assert (data / "identity.json").stat().st_mtime_ns == written.st_mtime_ns  # nothing new, nothing written
     copy = MachineRecord(data, second)
+    assert (copy.differs(), MachineRecord(data, first).differs(), MachineRecord(tmp_path, first).differs()) == (
+        True, False, False
+    )  # fmt: skip
+    assert not (tmp_path / "identity.json").exists()
     assert copy.is_another()
     assert copy.is_another()
     copy.keep()
