@@ -6,6 +6,7 @@
 #   make test          linters, types and all tests
 #   make try-install   install.sh on a clean Debian with real systemd, for one and for three printers (as root; 3 min)
 #   make bench         speed and memory, one JSON line a figure
+#   make chaos         a simulated week in fast time with everything going wrong: is the history true? (3 min)
 #   make bench-server  the server under load: 10,000 agents, and how many statuses a second it takes (5 min)
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 # Tests of real programs mostly wait for them: one more at a time than there are cores keeps the cores busy.
 WAITING := -n $(shell expr $$(nproc) + 1)
 
-.PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server coverage envs packages clean
+.PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server chaos coverage envs packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -69,6 +70,9 @@ coverage: packages envs
 
 bench: packages envs
 	@$(RUN) -m bench $(ARGS)
+
+chaos: $(VENV)/ready
+	@$(RUN) -m bench.chaos $(ARGS)
 
 bench-server: $(VENV)/ready
 	@$(RUN) -m bench.server_load $(ARGS)

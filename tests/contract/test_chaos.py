@@ -1,4 +1,4 @@
-"""A day of chaos: bench/chaos finds nothing wrong, and would find it (`make chaos` plays a week)."""
+"""Half a day of chaos: bench/chaos finds nothing wrong, and would find it (`make chaos` plays a week)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import pytest
 from bench.chaos.week import Verdict, run
 from reference_server.store.print_repositories import SqlEvents
 
-SEED = 2
-"""A day on which acknowledgements are lost just when something happened."""
+pytestmark = pytest.mark.timeout(400)  # a busy machine takes its time; a quiet one ten seconds
 
 
-def day(folder: Path) -> Verdict:
-    return run(folder, SEED, 1.0, 300.0, lambda _text: None)
+def part_of_a_day(folder: Path, seed: int, days: float) -> Verdict:
+    return run(folder, seed, days, 300.0, lambda _text: None)
 
 
-@pytest.mark.timeout(400)  # a busy machine takes its time; a quiet one ten seconds
-def test_a_day_of_chaos_and_the_history_is_true(tmp_path: Path) -> None:
-    verdict = day(tmp_path)
+def test_half_a_day_of_chaos_and_the_history_is_true(tmp_path: Path) -> None:
+    verdict = part_of_a_day(tmp_path, 2, 0.5)
     assert verdict.faults == []
-    assert verdict.prints > 20
+    assert verdict.prints > 10
     assert verdict.events > 2 * verdict.prints
-    assert len(verdict.happened) > 10
+    assert len(verdict.happened) > 8
 
 
-@pytest.mark.timeout(400)
 def test_a_server_that_forgets_what_it_was_told_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqlEvents, "is_applied", lambda *_: False)
     monkeypatch.setattr(SqlEvents, "mark_applied", lambda *_: None)
-    assert day(tmp_path).doubled
+    # An acknowledgement has to be lost just when something happened: about every second time.
+    assert any(part_of_a_day(tmp_path / str(seed), seed, 0.35).doubled for seed in range(9, 19))
