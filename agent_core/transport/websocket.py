@@ -7,6 +7,7 @@ peer nor a slow one ever holds up anybody else. What happens is delivered as Lin
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -20,7 +21,7 @@ from websocket import ABNF
 
 from agent_core.errors import AgentError, AuthRefused, ServerTrouble, Unreachable, WrongPeer
 from agent_core.runtime.worker import Worker
-from agent_core.transport.sockets import connected_socket, drain, wait_ready, wrap_tls
+from agent_core.transport.sockets import connected_socket, drain, wrap_tls
 from agent_core.wire.codec import MAX_BINARY_BYTES
 
 CONNECT_SECONDS = 20.0
@@ -28,6 +29,13 @@ WRITE_SECONDS = 10.0
 """A write that takes longer has a dead peer at its end."""
 
 MAX_FRAME_BYTES = MAX_BINARY_BYTES
+UNSENT_BYTES = 64 * 1024
+"""What the kernel may hold that has not gone out yet: on a slow line it would otherwise take megabytes of bulk at once,
+and a status would have to wait behind them."""
+
+_TCP_NOTSENT_LOWAT = 25
+"""Linux's number; Python names it from 3.12 on."""
+
 QUEUE_LIMIT = 64
 """Actions that wait for the thread; the session hands over at most a dozen frames before they are written."""
 
@@ -161,6 +169,8 @@ def open_websocket(
         raw.close()
         raise
     link.settimeout(WRITE_SECONDS)
+    with contextlib.suppress(OSError):  # not on every system; bulk waits a little less well without it
+        raw.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     return link
 
 
@@ -256,13 +266,14 @@ class Link:
     def _turn(self) -> float | None:
         while self._actions:
             self._actions.popleft()()
-        if self._socket is not None and self._bulk:
-            self._send_one_bulk(*self._bulk.popleft())
         link = self._socket
         if link is None:
             self._drop_bulk()
             return None
-        if not self._readable(link):
+        readable, writable = self._ready(link)
+        if writable and self._bulk and not self._actions:
+            self._send_one_bulk(*self._bulk.popleft())
+        if not readable or self._socket is not link:
             return 0.0
         try:
             event = link.next_event()
@@ -275,14 +286,18 @@ class Link:
             self._lost("more came from the server than could be handled")
         return 0.0
 
-    def _readable(self, link: BoundedWebSocket) -> bool:
+    def _ready(self, link: BoundedWebSocket) -> tuple[bool, bool]:
+        """Whether the socket can be read, and whether it takes bulk at once; waits for either, or for the wake-up."""
         raw = link.sock
-        if isinstance(raw, ssl.SSLSocket) and raw.pending():
-            return True
-        ready = wait_ready([raw, self._wake_out], [], 0.0 if self._bulk else 60.0)
-        if self._wake_out in ready:
+        pending = isinstance(raw, ssl.SSLSocket) and raw.pending() > 0
+        poller = select.poll()
+        poller.register(raw, select.POLLIN | (select.POLLOUT if self._bulk else 0))
+        poller.register(self._wake_out, select.POLLIN)
+        found = dict(poller.poll(0 if pending else 60_000))
+        if self._wake_out.fileno() in found:
             drain(self._wake_out)
-        return raw in ready
+        told = found.get(raw.fileno(), 0)
+        return pending or bool(told & ~select.POLLOUT), bool(told & select.POLLOUT)
 
     def _do_connect(self) -> None:
         self._do_close()

@@ -108,6 +108,25 @@ def test_bulk_waits_for_everything_else_and_holds_up_nothing_that_comes_in(serve
     assert heard_at
 
 
+def test_a_line_that_takes_no_bulk_still_brings_commands(server: SocketServer, probe: Probe) -> None:
+    """The peer reads nothing: bulk waits for it, the link itself waits for nobody."""
+    server.reading.clear()
+    probe.link.connect()
+    peer = server.peer()
+    probe.next(FrameRead)
+    written: queue.Queue[bool] = queue.Queue()
+    piece = bytes(32 * 1024)
+    with contextlib.suppress(queue.Empty):
+        for _ in range(2000):  # as the tunnel does it: the next when one is written
+            probe.link.send_bulk(piece, written.put)
+            assert written.get(timeout=0.3)
+    peer.send('{"command": 1}')
+    assert probe.next(FrameRead).frame == '{"command": 1}'
+    assert written.empty(), "it was not full"
+    server.reading.set()
+    assert written.get(timeout=PATIENCE), "it goes on as soon as the peer reads"
+
+
 def test_bulk_that_cannot_go_out_is_told(server: SocketServer, probe: Probe) -> None:
     told: queue.Queue[bool] = queue.Queue()
     probe.link.send_bulk(b"nobody is there", told.put)
