@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent_core.gcode.index import GCodeIndex
 from agent_core.model import FilamentNeed, Job, Phase, PrinterReport, PrintObjects, Progress
 from moonraker_obico.heaters import temperatures
 from moonraker_obico.objects import LAYER_MACRO, as_number, as_whole, number, text
 from moonraker_obico.objects import field as raw
+
+if TYPE_CHECKING:
+    from agent_core.gcode.index import GCodeIndex
 
 DEFAULT_DIAMETER = 1.75
 """mm of filament; Klipper's own requirement is that the configuration names it, this is for when we cannot see it."""

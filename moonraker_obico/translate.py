@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
     HostEvent,
@@ -38,6 +37,9 @@ from moonraker_obico.klippy import ABSENT, Klippy, Want
 from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, heater_names, merge, number, text
 from moonraker_obico.report import counts_layers, ready_report, stopped_report
 from moonraker_obico.reporting import Reporting
+
+if TYPE_CHECKING:
+    from agent_core.gcode.index import GCodeIndex
 
 START_SECONDS = 1.0
 """How long a new print waits for its history entry (normally 5 ms)."""

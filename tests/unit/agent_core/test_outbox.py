@@ -377,3 +377,25 @@ def test_nothing_is_written_for_reading(tmp_path: Path) -> None:
         assert len(outbox) == 1
         database.load("print")
     assert database.commits == before == 1
+
+
+def test_two_thousand_events_over_ten_restarts(tmp_path: Path) -> None:
+    """The whole of what may wait: none is lost, none is doubled, and the next costs the oldest that ends no print."""
+    names = [f"event-{number:04}" for number in range(module.LIMIT)]
+    for life in range(10):
+        database = Database(str(tmp_path))
+        outbox = Outbox(database)
+        for begin in range(life * 200, life * 200 + 200, 50):
+            batch = names[begin : begin + 50]
+            lanes = [Entry(name, "{}", Lane(int(name[-1]) % 2), terminal=name[-1] in "04") for name in batch]
+            outbox.append(lanes)
+            outbox.append(lanes)  # told twice by a host that is not sure
+        assert len(outbox) == life * 200 + 200
+        database.close()
+    outbox = Outbox(Database(str(tmp_path)))
+    waiting = [*outbox.waiting(5000), *outbox.waiting(5000, lane=Lane.HTTP)]
+    assert sorted(entry.id for entry in waiting) == names
+    outbox.append([Entry("one more", "{}"), Entry("and another", "{}")])
+    assert len(outbox) == module.LIMIT
+    left = {entry.id for entry in [*outbox.waiting(5000), *outbox.waiting(5000, lane=Lane.HTTP)]}
+    assert set(names) - left == {"event-0001", "event-0002"}
