@@ -7,6 +7,7 @@
 #   make try-install   install.sh on a clean Debian with real systemd, for one and for three printers (as root; 3 min)
 #   make bench         speed and memory, one JSON line a figure
 #   make chaos         a simulated week in fast time with everything going wrong: is the history true? (3 min)
+#   make fuzz          200,000 random and mutated inputs on everything that foreign bytes reach (1 min)
 #   make bench-server  the server under load: 10,000 agents, and how many statuses a second it takes (5 min)
 
 PYTHON ?= python3
@@ -18,6 +19,7 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 WAITING := -n $(shell expr $$(nproc) + 1)
 
 .PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server chaos coverage envs packages clean
+.PHONY: translations help demo test try-install lint unit contract e2e browser bench fuzz bench-server coverage envs packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,6 +75,8 @@ bench: packages envs
 
 chaos: $(VENV)/ready
 	@$(RUN) -m bench.chaos $(ARGS)
+fuzz: $(VENV)/ready
+	@$(RUN) -m bench.fuzz $(ARGS)
 
 bench-server: $(VENV)/ready
 	@$(RUN) -m bench.server_load $(ARGS)

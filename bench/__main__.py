@@ -14,6 +14,7 @@ GROUPS = {
     "server": "the server: start-up, memory, statuses a second, latency to a page (1 min)",
     "gcode": "the G-code index: seconds and memory for 500 MB (1 min)",
     "detection": "the built-in failure detector over whole drawn prints, good and failing (8 min)",
+    "fuzz": "200,000 random and mutated inputs on everything that foreign bytes reach (1 min)",
     "reconnect": "how long until the agent is back after its link is lost (4 min)",
 }
 

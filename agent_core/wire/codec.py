@@ -139,13 +139,21 @@ def decode_server_frame(frame: str | bytes) -> tuple[ServerMessage, ...]:
         messages.append(PassthruCall.from_wire(call))
     if (janus := read.text(wire.get("janus"))) is not None:
         messages.append(Janus(janus))
+    if isinstance(frame, bytes):
+        # What is tunnelled comes as BSON only (§3.5); a text of JSON may be half a character, which no answer can hold.
+        messages += _tunnelled(wire)
+    return tuple(message for message in messages if message is not None)
+
+
+def _tunnelled(wire: Json) -> list[ServerMessage | None]:
+    messages: list[ServerMessage | None] = []
     if (request := read.mapping(wire.get("http.tunnelv2"))) is not None:
         messages.append(TunnelRequest.from_wire(request))
     if (data := read.mapping(wire.get("ws.tunnel"))) is not None:
         messages.append(TunnelSocketData.from_wire(data))
     if (tunnel := read.mapping(wire.get("tunnel"))) is not None:
         messages.append(TunnelFrame.from_wire(tunnel))
-    return tuple(message for message in messages if message is not None)
+    return messages
 
 
 def _commands(value: object) -> Commands | None:

@@ -152,3 +152,8 @@ def test_no_bytes_do_harm(lines: list[bytes], size: int, position: int) -> None:
 def test_a_line_without_end_costs_no_memory() -> None:
     found = index(b"G1 X" + b"1" * 1_000_000 for _ in range(20))
     assert found.layer_count == 0
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000 + b"\n", b'{"format": "gcode index 1", "lengths": 1e999}\n'])
+def test_a_damaged_index_is_none(data: bytes) -> None:
+    assert GCodeIndex.from_bytes(data) is None

@@ -264,3 +264,10 @@ def test_what_json_cannot_say() -> None:
         encode(wire.PassthruReply("1", loop))
     # Anything else is written as its text (wire-protocol.md §8).
     assert json.loads(encode(wire.PassthruReply("1", {"a": Path("/x")})))["passthru"]["ret"] == {"a": "/x"}
+
+
+def test_what_is_tunnelled_comes_as_bson_only() -> None:
+    """A text of JSON may be half a character, which no answer can hold."""
+    request = {"ref": "r", "method": "get", "headers": {}, "path": "/", "data": ""}
+    assert decode_server_frame(json.dumps({"http.tunnelv2": {**request, "ref": "\ud800"}})) == ()
+    assert len(decode_server_frame(bson.encode({"http.tunnelv2": {**request, "data": b""}}))) == 1
