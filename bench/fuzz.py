@@ -197,6 +197,8 @@ class _Courier:
 
     def shoot(self, ident: str) -> None: ...
 
+    def make_room(self) -> None: ...
+
     def deliver(self, note: Note) -> Delivery:  # noqa: ARG002 - the Protocol's
         return Delivery(Outcome.DELIVERED)
 
