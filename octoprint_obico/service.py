@@ -470,6 +470,7 @@ class Service:
             "copied": self._copied,
             "search": self._finder.status() if self._finder is not None else None,
             "busy": busy if busy != "starting" else None,
+            "settling": busy == "starting",
             "said": None if said is None else {"ok": said[0], "text": said[1]},
             "pictures": asdict(agent.load if agent is not None else LoadState()),
             "doctor": self._tools.diagnosis.shown,

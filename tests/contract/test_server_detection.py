@@ -45,6 +45,7 @@ class MlApi(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.confidence, self.judged, self.status = 0.0, 0, 200
         self.pictures: list[str] = []
+        self.places = ([60.0, 40.0, 20.0, 16.0], [30.0, 20.0, 10.0, 10.0])
         self.tokens: set[str | None] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -53,8 +54,7 @@ class MlApi(ThreadingHTTPServer):
 
     @property
     def detections(self) -> list[Any]:
-        places = ([60.0, 40.0, 20.0, 16.0], [30.0, 20.0, 10.0, 10.0])
-        return [["failure", self.confidence, place] for place in places] if self.confidence else []
+        return [["failure", self.confidence, place] for place in self.places] if self.confidence else []
 
 
 class _Answers(BaseHTTPRequestHandler):

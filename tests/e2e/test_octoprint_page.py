@@ -7,15 +7,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.octoprint_host import OctoPrintHost, wait_until
-from demo.parts import Camera, Server, from_sources
+from demo.parts import Server, from_sources
+from tests.browser.pictures import draw
 from tests.contract.test_server_detection import MlApi, ml_api
 from tests.e2e import rig
 from tests.e2e.octoprint import VERSIONS, complaints, octoprint
@@ -98,6 +100,32 @@ def watchful(tmp_path: Path, ml_api: MlApi, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 NAME = "Shelf <b>2</b>"
+@contextmanager
+def camera(picture: bytes) -> Iterator[str]:
+    """The address of a camera that shows nothing else."""
+
+    class Shows(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(picture)))
+            self.end_headers()
+            self.wfile.write(picture)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shows)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/?action=snapshot"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 FRESH = {"server": {"firstRun": True, "seenWizards": {}}}
 
 
@@ -108,12 +136,10 @@ def test_from_a_fresh_octoprint_to_a_pause_that_says_why(
     shown = browser()
     page, rest = shown.page, watchful.rest
     with ExitStack() as stack:
-        camera = Camera(from_sources(), tmp_path, "Shelf")
-        camera.start()
-        stack.callback(camera.stop)
+        picture = draw(page.context.browser, 0.55, label="Shelf")
         host = stack.enter_context(
             octoprint(
-                version, tmp_path / "octoprint", extra=FRESH, snapshot_url=camera.snapshot_url,
+                version, tmp_path / "octoprint", extra=FRESH, snapshot_url=stack.enter_context(camera(picture)),
                 virtual_printer={"ambientTemperature": 190.0},
             )
         )  # fmt: skip
@@ -130,7 +156,7 @@ def test_from_a_fresh_octoprint_to_a_pause_that_says_why(
 
         host.upload("vase.gcode", rig.octoprint_file().encode(), start=True)
         rest.wait_for_printer(printer, lambda shown: shown["current_print"] is not None, 30, "the print to show")
-        judge_until_paused(watchful, printer, ml_api, camera)
+        judge_until_paused(watchful, printer, ml_api, picture)
         host.wait_for_state("PAUSED")
         notice = page.locator(".ui-pnotify", has=page.locator(".obico-pause"))
         notice.get_by_text("Paused by failure detection", exact=True).wait_for()
@@ -173,6 +199,9 @@ def walk_the_wizard(shown: Browser, version: str, server: Server, printer: int) 
 
     dialog.wait_for()
     next_until("wizard_plugin_obico_link")
+    page.fill("#obico_wizard_server", server.url)
+    page.fill("#obico_wizard_code", "042137")
+    shown.shoot(version, "wizard")
     for address, code, words in (
         (server.url, "12ab", "six digits"),
         (server.url, "111111", "does not know this code"),
@@ -184,7 +213,6 @@ def walk_the_wizard(shown: Browser, version: str, server: Server, printer: int) 
         page.locator("#obico_wizard_said", has_text=words).wait_for()
     page.fill("#obico_wizard_server", server.url)
     page.fill("#obico_wizard_code", server.rest.new_code(printer))
-    shown.shoot(version, "wizard")
     dialog.locator(".button-next").click()
     page.locator("#obico_wizard_said", has_text="Press “Link” first").wait_for()
     page.locator("#obico_wizard_code").press("Enter")
@@ -220,10 +248,10 @@ def look_at_the_settings(shown: Browser, version: str) -> None:
     page.locator("#settings_dialog").wait_for(state="hidden")
 
 
-def judge_until_paused(server: Server, printer: int, ml_api: MlApi, camera: Camera) -> None:
+def judge_until_paused(server: Server, printer: int, ml_api: MlApi, picture: bytes) -> None:
     """Pictures as the agent posts them, but quicker: thirty good ones, then ever worse ones."""
     agent = FakeAgent(server.url, server.rest.printer(printer)["auth_token"])
-    picture = server.rest.picture(camera.snapshot_url)
+    ml_api.places = ([480.0, 330.0, 220.0, 120.0], [430.0, 430.0, 60.0, 50.0])
     for number in range(80):
         ml_api.confidence = 0.0 if number < 30 else 0.9
         wanted = ml_api.judged + 1

@@ -104,7 +104,8 @@ $(function () {
             self.loaded(true);
         };
         self.showManaged = function (status) {
-            self.busy(Boolean(status.busy));
+            // While the agent follows a setting that was changed, orders would be refused; that takes a moment only.
+            self.busy(Boolean(status.busy || status.settling));
             self.working(status.busy || "");
             self.version(status.version);
             self.cameras(status.cameras);
@@ -191,6 +192,17 @@ $(function () {
             self.settings.show("settings_plugin_obico");
         };
 
+        self.onAllBound = function () {
+            // Bootstrap's tabs do not tell screen readers which one is open.
+            var tabs = $("#obico_tabs a");
+            var mark = function () {
+                tabs.each(function () {
+                    $(this).attr("aria-selected", String($(this).parent().hasClass("active")));
+                });
+            };
+            tabs.on("shown", mark);
+            mark();
+        };
         self.onBeforeBinding = function () {
             var plugins = self.settings.settings && self.settings.settings.plugins;
             self.own((plugins && plugins.obico) || null);
