@@ -188,8 +188,7 @@ def _reported(state: AgentState, event: PrinterReported, now: float) -> Step:
         transient = None
     after = replace(state, report=event.report, transient=transient)
     effects: list[Effect] = [SendStatus(urgent=event.urgent or changed)]
-    newly_known = state.report.job.signature is None and event.report.job.signature is not None
-    if newly_known and after.print is not None and after.print.g_code_file_id is None and after.print_known:
+    if after.print is not None and after.print_known and _is_news(state.report.job, event.report.job, after.print):
         effects.append(RegisterFile(after.print.ts, event.report.job))
     return after, tuple(effects)
 
@@ -234,9 +233,23 @@ def _same_print(current: ActivePrint, event: PrintFound) -> bool:
 
 def _registration(state: AgentState) -> tuple[Effect, ...]:
     current, job = state.print, state.report.job
-    if current is None or current.g_code_file_id is not None or job.signature is None:
+    if current is None or current.g_code_file_id is not None or not _is_file_of(job, current):
         return ()
     return (RegisterFile(current.ts, job),)
+
+
+def _is_file_of(job: Job, current: ActivePrint) -> bool:
+    """Whether a report tells the file of that print: the print's begin may be told before the new file is."""
+    return job.signature is not None and current.filename in {job.name, job.path}
+
+
+def _is_news(before: Job, job: Job, current: ActivePrint) -> bool:
+    """Whether the print's file has become known just now, or is another one than the last report made it look like."""
+    if not _is_file_of(job, current):
+        return False
+    if not _is_file_of(before, current):
+        return current.g_code_file_id is None
+    return before.signature != job.signature
 
 
 def _paused(state: AgentState, at: float) -> Step:

@@ -85,12 +85,12 @@ def test_fifty_megabytes_through_three_cuts(
             proxy.cut_after += [proxy.bytes_down + cut for cut in CUTS]
             answer = server.rest.post(f"/api/v1/g_code_files/{file['id']}/print/", {"printer_id": printer.number})
             assert answer["succeeded"], answer["reason"]
-            print_ = printer.current(60)
+            print_ = printer.current(120)
             assert proxy.cut_after == [], "the connection broke three times"
             (path,) = stored(printer)
             assert hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"]
             linked = wait_for(
-                lambda: server.rest.get(f"/api/v1/prints/{print_['id']}/")["g_code_file"], 20, "the link to the file"
+                lambda: server.rest.get(f"/api/v1/prints/{print_['id']}/")["g_code_file"], 60, "the link to the file"
             )
             assert linked == file["id"]
             assert "G-Code Downloading" in watcher.states
@@ -124,13 +124,13 @@ def test_a_printers_own_file_and_one_that_is_none(
     rest = server.rest
     png, head = thumbnail()
     printer.start("own part.gcode", head)
-    first = printer.current()
+    first = printer.current(60)
 
     def link(number: int) -> Any:
         return rest.get(f"/api/v1/prints/{number}/")["g_code_file"]
 
-    ident = wait_for(lambda: link(first["id"]), 20, "the link to the file")
-    url = wait_for(lambda: rest.get(f"/api/v1/g_code_files/{ident}/")["thumbnail1_url"], 20, "the thumbnail")
+    ident = wait_for(lambda: link(first["id"]), 60, "the link to the file")
+    url = wait_for(lambda: rest.get(f"/api/v1/g_code_files/{ident}/")["thumbnail1_url"], 60, "the thumbnail")
     assert rest.picture(url) == png
     printer.host_cancel()
     printer.ended(first["id"])
@@ -140,8 +140,8 @@ def test_a_printers_own_file_and_one_that_is_none(
     order = f"/api/v1/g_code_files/{ident}/print/"
     answer = rest.post(order)
     assert answer["succeeded"], answer["reason"]
-    second = printer.current()
-    assert wait_for(lambda: link(second["id"]), 20, "the link to the same file") == ident
+    second = printer.current(60)
+    assert wait_for(lambda: link(second["id"]), 60, "the link to the same file") == ident
     assert rest.post(order)["reason"] == "Printer busy!"
     printer.host_cancel()
     printer.ended(second["id"])
@@ -155,7 +155,7 @@ def test_a_printers_own_file_and_one_that_is_none(
     words = upload(rest, "recipe.gcode", b"two eggs, some flour\n")
     assert rest.post(f"/api/v1/g_code_files/{words['id']}/print/", {"printer_id": printer.number})["succeeded"]
     told = wait_for(
-        lambda: [e for e in rest.events(printer.number, 20) if e["event_title"] == "recipe.gcode was not printed"], 20,
+        lambda: [e for e in rest.events(printer.number, 20) if e["event_title"] == "recipe.gcode was not printed"], 60,
         "the event that tells",
     )  # fmt: skip
     assert "no G-code" in told[0]["event_text"]

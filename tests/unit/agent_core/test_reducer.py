@@ -197,6 +197,23 @@ def test_the_file_is_registered_once_its_signature_is_known() -> None:
     assert not [effect for effect in effects if isinstance(effect, RegisterFile)]
 
 
+def test_a_print_is_never_linked_to_the_file_that_was_selected_before() -> None:
+    """OctoPrint tells of a print's begin up to half a second before its data name the new file."""
+
+    def registered(*jobs: Job, of: str) -> list[Job]:
+        first, *rest = (PrinterReported(replace(PRINTING, job=job), float(at)) for at, job in enumerate(jobs, 1))
+        _, effects = run(first, PrintBegan(100, of, 2.0), *rest)
+        return [effect.job for effect in effects if isinstance(effect, RegisterFile)]
+
+    old, new = PRINTING.job, Job(name="cup.gcode", path="a/cup.gcode", signature="ts:9")
+    assert registered(old, new, new, of="cup.gcode") == [new]
+    assert registered(old, new, of="a/cup.gcode") == [new]
+    assert registered(old, old, of="cup.gcode") == []
+    # The same name again, with another content.
+    again = replace(new, signature="ts:10")
+    assert registered(new, again, again, of="cup.gcode") == [new, again]
+
+
 def test_settings_and_alerts_pass_through() -> None:
     told = HostSettings(installed_plugins=("a",))
     state, effects = run(SettingsReported(told, 1.0), SettingsReported(told, 2.0))
