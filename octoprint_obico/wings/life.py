@@ -130,7 +130,11 @@ class Life(Wing, octoprint.plugin.StartupPlugin, octoprint.plugin.ShutdownPlugin
         self._tools.port = self._port
         control = OctoPrintControl(octoprint_parts)
         self._tools.routes = {**control_routes(control), **control.routes()}
-        self._tools.tunnel = self._own_page
+        self._tools.tunnel = self._own_page or web_interface(
+            # Switched on while OctoPrint ran: nobody has told us where it listens.
+            str(self._settings.global_get(["server", "host"]) or ""),
+            self._settings.global_get_int(["server", "port"]) or 5000,
+        )
         self._tools.files = OctoPrintFiles(
             FileTools(self._file_manager, self._printer, DiskFileWrapper, _FILE_ERRORS), printer.state_id
         )

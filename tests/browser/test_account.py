@@ -7,7 +7,7 @@ import re
 import struct
 import threading
 import time
-from base64 import b32decode
+from base64 import b32decode, b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -98,6 +98,27 @@ def test_the_password_is_changed_only_with_the_old_one(page: Page, complaints: C
     dialog.get_by_label("Present password").fill(PASSWORD)
     dialog.get_by_role("button", name="Change the password").click()
     expect(dialog).to_contain_text("The password is changed.")
+
+
+def test_a_program_gets_a_name_and_password_for_one_printer(page: Page) -> None:
+    code = page.request.get("/api/v1/onetimeverificationcodes/").json()["code"]
+    page.request.post(f"/api/v1/octo/verify/?code={code}")
+    page.goto("/")
+    page.get_by_role("button", name="Settings of").click()
+    page.get_by_role("button", name="Programs that may open it…").click()
+    dialog = page.get_by_role("dialog", name="Programs for")
+    dialog.get_by_label("Name of the program").fill("OctoApp")
+    dialog.get_by_role("button", name="Let a program in").click()
+    expect(dialog.locator(".note code")).to_have_count(3)
+    url, login, password = dialog.locator(".note code").all_inner_texts()
+    credentials = b64encode(f"{login}:{password}".encode()).decode()
+    answer = page.request.get(f"{url}/", headers={"Authorization": f"Basic {credentials}"})
+    assert answer.status == 482, "let in; the printer is away"
+    dialog.get_by_role("button", name="Remove…").click()
+    page.get_by_role("dialog", name="Remove OctoApp?").get_by_role("button", name="Remove it").click()
+    expect(dialog.get_by_text("OctoApp", exact=True)).to_have_count(0)
+    answer = page.request.get(f"{url}/", headers={"Authorization": f"Basic {credentials}"})
+    assert answer.status == 401
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -358,6 +359,31 @@ def test_a_public_agent_gets_and_gives_wholes(world: World) -> None:
         agent.close()
         assert asked.result(PATIENCE).status_code == 502
     visitor.close()
+
+
+def test_after_a_restart_a_printer_is_where_it_was_and_asks_who_comes(tmp_path: Path) -> None:
+    taken, port = free_port(), free_port()
+    with socket.create_server(("127.0.0.1", taken)), running(tmp_path, tunnel_ports=f"{taken},{port}") as server:
+        owner = Owner(server)
+        keys = f"/api/v1/printers/{owner.link()['id']}/tunnel_keys/"
+        made = owner.http.post(keys, json={"name": "app"}).json()
+        assert made["url"] == f"http://127.0.0.1:{port}", "not where something else listens"
+        owner.close()
+    again = LiveServer(tmp_path, tunnel_ports=str(port))
+    again.start()
+    try:
+        with httpx.Client(base_url=made["url"]) as app:
+
+            def answer() -> int:
+                try:
+                    return app.get("/", auth=(made["login"], made["password"])).status_code
+                except httpx.ConnectError:
+                    return 0
+
+            wait_until(lambda: answer() == 482)  # let in; the printer is away
+            assert app.get("/").status_code == 401
+    finally:
+        again.stop()
 
 
 def test_figures_are_there_to_see(world: World) -> None:
