@@ -110,7 +110,10 @@ class OctoPrintControl:
         if isinstance(text, (list, tuple)) and all(isinstance(line, str) for line in text):
             text = "\n".join(text)
         if gcode_rules.is_emergency(text):
-            self._printer.commands(gcode_rules.EMERGENCY, tags=set(TAGS))
+            connected = self._printer.is_operational()
+            self._printer.commands(gcode_rules.EMERGENCY, tags=set(TAGS))  # tried in any case
+            if not connected:
+                raise CommandFailed("OctoPrint is not connected to the printer and cannot stop it: cut its power")
             return
         lines = gcode_rules.lines_of(text)
         self._check_connected()

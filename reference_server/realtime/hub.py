@@ -23,6 +23,13 @@ from reference_server.services.watching import should_watch
 Render = Callable[[LivePrinter, str], str]
 """A printer as the JSON text that web clients get; the second argument is the server's address for links."""
 
+LOST = "The connection to the printer ended before it answered."
+
+MOST_ASKED = 100
+"""Calls of one agent whose answers are looked for; it takes far fewer at once."""
+LONGEST_REF = 200
+"""Characters of a call's `ref` that is remembered."""
+
 LIST_KEY = 0
 """The outbox key of `{"printers": […]}`; printers' ids begin at 1."""
 
@@ -71,6 +78,9 @@ class Hub:
 
     def detach_agent(self, peer: AgentPeer) -> bool:
         """The connection is over. If it was the printer's last, the printer is offline now (then True)."""
+        unanswered, peer.asked = list(peer.asked or ()), None
+        for ref in unanswered:
+            self.relay(peer.printer_id, {"ref": ref, "error": LOST})
         if self._agents.get(peer.printer_id) is not peer:
             return False
         del self._agents[peer.printer_id]
@@ -86,6 +96,16 @@ class Hub:
         """False: there is no agent to tell."""
         peer = self._agents.get(printer_id)
         return peer is not None and peer.outbox.put(encode_json(message))
+
+    def ask_agent(self, printer_id: int, call: dict[str, Any]) -> bool:
+        """A viewer's call; False: there is no agent. Should the agent go without answering it, viewers are told."""
+        ref, peer = call.get("ref"), self._agents.get(printer_id)
+        if peer is not None and isinstance(ref, str) and len(ref) <= LONGEST_REF:
+            peer.asked = peer.asked if peer.asked is not None else {}
+            peer.asked[ref] = None
+            while len(peer.asked) > MOST_ASKED:
+                del peer.asked[next(iter(peer.asked))]
+        return self.tell_agent(printer_id, {"passthru": call})
 
     def drop_agent(self, printer_id: int, reason: str) -> None:
         """Close an agent whose token is no good any more; it may come back and is refused then."""
@@ -167,6 +187,9 @@ class Hub:
 
     def relay(self, printer_id: int, passthru: Any) -> None:
         """A passthru frame of an agent, for everyone who looks at its printer."""
+        agent = self._agents.get(printer_id)
+        if agent is not None and agent.asked and isinstance(ref := passthru.get("ref"), str):
+            agent.asked.pop(ref, None)
         live = self.live.get(printer_id)
         if live is None:
             return

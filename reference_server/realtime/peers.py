@@ -36,6 +36,7 @@ class AgentPeer:
     told_should_watch: bool | None = None
     base: str = ""
     complained: bool = False  # a bad frame was logged; one line a connection is enough
+    asked: dict[str, None] | None = None  # refs of viewers' calls that it has not answered yet, oldest first; bounded
 
     def close(self, code: int, reason: str) -> None:
         self.outbox.close(code, reason)

@@ -111,7 +111,7 @@ class WebClientSocket:
             self._hub.show(peer, live)
 
     def _relay(self, peer: WebPeer, printer_id: int, call: dict[str, object]) -> None:
-        if self._hub.tell_agent(printer_id, {"passthru": call}):
+        if self._hub.ask_agent(printer_id, call):
             return
         _answer(peer, call, "The printer is offline.")
 

@@ -410,10 +410,17 @@ def test_passthru_is_relayed_both_ways(owner: Owner, printer: dict[str, Any], ag
     assert overview.until(lambda frame: "passthru" in frame)["printer_id"] == printer["id"]
     for rubbish in ("no json", "x" * 70_000, '{"passthru": 5}', "{}", b"\x00"):
         viewer.connection.send(rubbish)
+    viewer.send({"passthru": {**call, "ref": "2"}})
+    agent.until(lambda frame: frame.get("passthru", {}).get("ref") == "2")
     agent.close()
+    assert viewer.until(lambda frame: frame.get("passthru", {}).get("error"))["passthru"] == {
+        "ref": "2", "error": "The connection to the printer ended before it answered.",
+    }  # fmt: skip
     wait_until(lambda: owner.printer(printer["id"])["agent_connected"] is False)
     viewer.send({"passthru": call})
-    assert viewer.until(lambda frame: frame.get("passthru", {}).get("error"))["passthru"]["ref"] == "1"
+    assert viewer.until(lambda frame: frame.get("passthru", {}).get("ref") == "1")["passthru"]["error"] == (
+        "The printer is offline."
+    )
     viewer.close()
     overview.close()
 

@@ -147,10 +147,14 @@ def test_home_and_temperature(bench: Bench) -> None:
 def test_commands_go_line_by_line_and_an_emergency_goes_first(bench: Bench) -> None:
     bench.call("_printer.commands", "M83\nT0\nG1 E5 F300")
     bench.call("_printer.commands", ["G28 X", "M114"])
-    bench.parts.printer.state = "ERROR"
+    bench.parts.printer.state = "PRINTING"
     bench.call("_printer.commands", "G1 X1\nM112")
+    bench.parts.printer.state = "ERROR"
+    with pytest.raises(CommandFailed, match="cut its power"):
+        bench.call("_printer.commands", "M112")
     assert bench.done == [
         ("commands", ["M83", "T0", "G1 E5 F300"]), ("commands", ["G28 X", "M114"]), ("commands", "M112"),
+        ("commands", "M112"),
     ]  # fmt: skip
     lane = bench.routes["_printer.commands"].lane
     assert lane(PassthruCall("_printer", "commands", ("M112",))) == URGENT
