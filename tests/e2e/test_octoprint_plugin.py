@@ -107,7 +107,7 @@ def test_loads_keeps_the_token_secret_and_leaves_nothing_running(version: str, t
         assert TOKEN in config
         assert "_config_version: 3" in config
         assert f"endpoint_prefix: {NOBODY}\n" in config  # mended: OctoPrint asked for the settings' form of today
-        assert "sentry_opt: out" in config
+        assert "pi_cam_resolution: medium" in config
         assert "disable_video_streaming: true" in config
         assert TOKEN not in host.log.read_text(encoding="utf-8")
 
