@@ -19,6 +19,8 @@ for name in $names; do
     port=$((port + 1))
 done
 as_pi "sudo true; echo secret >~/secret; git clone -q /try/tree ~/obico"
+mkdir -p /dev/serial/by-id
+ln -s ../../null /dev/serial/by-id/usb-Klipper_rp2040_E66141040396A62A-if00
 case $names in *\ *) agents=$(for name in $names; do echo "moonraker-obico@$name"; done) ;; *) agents=moonraker-obico ;; esac
 
 # Every file of the system with mode, owner and content; not the machine's own diaries.
@@ -65,6 +67,14 @@ for round in 1 2; do
     [ "$(stat -c %U "/proc/$pid")" = pi ] || fail "it does not run as pi"
     nsenter -t "$pid" -m test ! -e /home/pi/secret || fail "the service sees the home folder"
     nsenter -t "$pid" -m sh -c ': 2>/dev/null >/home/pi/obico/x' 2>/dev/null && fail "the service can write to the checkout"
+    # What tells this machine from a copy of its card is seen by the service as by `link` in a terminal.
+    facts='import sys; sys.path.insert(0, "/home/pi/obico")
+from agent_core.features.machine import machine_facts
+print(sorted((kind, sorted(values)) for kind, values in machine_facts().items()))'
+    su pi -s /usr/bin/python3 -- -B -c "$facts" >/tmp/facts
+    nsenter -t "$pid" -m -S 1000 -G 1000 python3 -B -c "$facts" >/tmp/facts.service
+    grep -q E66141040396A62A /tmp/facts || fail "the controller is not seen: $(cat /tmp/facts)"
+    diff /tmp/facts /tmp/facts.service || fail "the service sees another machine"
     kill -9 "$pid"
     until_true "[ \"\$(systemctl show -P MainPID $first)\" != 0 ] && [ \"\$(systemctl show -P MainPID $first)\" != $pid ]" ||
         fail "it does not come back after kill -9"
