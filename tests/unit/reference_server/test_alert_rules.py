@@ -226,6 +226,10 @@ def event(kind: EventKind, title: str = "x") -> PrinterEvent:
         (EventKind.PRINTER_ERROR, "Camera: no picture", "camera_trouble"),
         (EventKind.PRINTER_ERROR, "The agent's disk is full", "agent_trouble"),
         (EventKind.PRINTER_ERROR, "camera mount.gcode: resumed", "printer_error"),
+        # What our agents say of cameras and of themselves (agent_core/features/watches.py, runtime/core.py).
+        (EventKind.PRINTER_ERROR, "Camera Has Stopped", "camera_trouble"),
+        (EventKind.PRINTER_ERROR, "Camera Is Back", "camera_trouble"),
+        (EventKind.PRINTER_ERROR, "Agent Has Trouble With Its Storage", "agent_trouble"),
         (EventKind.ENDED, "", "print_done"), (EventKind.ALERT_MUTED, "", None), (EventKind.FAILURE_ALERTED, "", None),
     ],
 )  # fmt: skip
