@@ -19,7 +19,7 @@ from agent_core.wire.messages import (
     TunnelResponse,
     TunnelSocketData,
 )
-from agent_core.wire.tunnel import TunnelFrame, TunnelKind
+from agent_core.wire.tunnel import TunnelFrame
 from reference_server.realtime.admission import Admission
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
@@ -132,9 +132,8 @@ class AgentSocket:
             if received["type"] == "websocket.disconnect" or peer.closing.is_set():
                 return
             message = self._read(peer, live, received.get("text") or received.get("bytes") or "")
-            if isinstance(message, TunnelFrame) and message.kind is not TunnelKind.HELLO:
+            if isinstance(message, TunnelFrame) and self._tunnels.take(peer, message):
                 # What comes is what credit allows; it must not use up the statuses' share.
-                self._tunnels.take(peer, message)
                 continue
             if message is not None and (message := self._take_quickly(peer, live, message)) is not None:
                 await self._take_status(peer, live, message)
@@ -166,7 +165,7 @@ class AgentSocket:
             self._desk.answered(live, message)
         elif isinstance(message, PassthruUp) and not self._calls.answered(peer.printer_id, message.body):
             self._hub.relay(peer.printer_id, dict(message.body))
-        elif isinstance(message, TunnelFrame | TunnelResponse | TunnelSocketData):
+        elif isinstance(message, TunnelResponse | TunnelSocketData):
             self._tunnels.take(peer, message)
         # Janus is a later part; without a client on the other end there is nobody to tell.
         return None

@@ -27,7 +27,7 @@ class AgentOutbox:
 
     def __init__(self) -> None:
         self._frames: deque[str] = deque()
-        self._bulk: deque[bytes] = deque()
+        self._bulk: deque[bytes] | None = None  # made when needed: there are thousands of agents
         self._bulk_bytes = 0
         self._wake = asyncio.Event()
         self._close: tuple[int, str] | None = None
@@ -45,6 +45,8 @@ class AgentOutbox:
 
     def put_bulk(self, frame: bytes) -> bool:
         """False: it was not taken; the connection closes, or too much waits."""
+        if self._bulk is None:
+            self._bulk = deque()
         if self._close is not None or len(self._bulk) >= AGENT_BULK or self._bulk_bytes > AGENT_BULK_BYTES:
             return False
         self._bulk.append(frame)
@@ -72,10 +74,10 @@ class AgentOutbox:
             while self._frames or (self._bulk and self._close is None):
                 if self._frames:
                     await asyncio.wait_for(send(self._frames.popleft()), SEND_LIMIT)
-                    continue
-                frame = self._bulk.popleft()
-                self._bulk_bytes -= len(frame)
-                await asyncio.wait_for(send(frame), SEND_LIMIT)
+                elif self._bulk:
+                    frame = self._bulk.popleft()
+                    self._bulk_bytes -= len(frame)
+                    await asyncio.wait_for(send(frame), SEND_LIMIT)
             if self._close is not None:
                 await asyncio.wait_for(close(*self._close), SEND_LIMIT)
                 return

@@ -63,6 +63,8 @@ class Head:
 class Line:
     """One agent's connection, as far as tunnels use it."""
 
+    __slots__ = ("peer", "requests", "sockets", "streams")  # there are thousands of agents
+
     def __init__(self, peer: AgentPeer) -> None:
         self.peer = peer
         self.streams = False
@@ -394,15 +396,17 @@ class TunnelDesk:
 
     # --- what agents say ---
 
-    def take(self, peer: AgentPeer, message: Incoming) -> None:
+    def take(self, peer: AgentPeer, message: Incoming) -> bool:
+        """Whether it belongs to an exchange that is under way."""
         line = self._line(peer) if self._hub.agent(peer.printer_id) is peer else None
         if line is None:
-            return
+            return False
         match message:
             case TunnelFrame(kind=TunnelKind.HELLO):
                 line.streams = True
+                return False
             case TunnelFrame():
-                self._take_frame(line, message)
+                return self._take_frame(line, message)
             case TunnelResponse(ref=ref):
                 if (request := line.requests.get(ref)) is not None:
                     request.take_whole(message)
@@ -412,15 +416,16 @@ class TunnelDesk:
                         socket.take_whole(message)
                     except WireError as error:
                         socket.fail(1011, str(error))
+        return False
 
-    def _take_frame(self, line: Line, frame: TunnelFrame) -> None:
+    def _take_frame(self, line: Line, frame: TunnelFrame) -> bool:
         exchange = line.requests.get(frame.ref) or line.sockets.get(frame.ref)
         if exchange is None:
-            return  # over; what was on its way comes late
+            return False  # over; what was on its way comes late
         try:
             exchange.take(frame)
         except Broken:
-            return  # the connection is ending, and tells everybody
+            return True  # the connection is ending, and tells everybody
         except WireError as error:
             with contextlib.suppress(Broken):
                 line.send(TunnelFrame(TunnelKind.ABORT, frame.ref, reason=str(error)))
@@ -428,6 +433,7 @@ class TunnelDesk:
                 exchange.fail(str(error))
             else:
                 exchange.fail(1011, str(error))
+        return True
 
     def agent_lost(self, peer: AgentPeer) -> None:
         line = self._lines.get(peer.printer_id)
