@@ -193,6 +193,7 @@ class Service:
         self._late: Worker | None = None
         self._busy: str | None = None
         self._again = False
+        self._waiting: tuple[str, Callable[[], str | None]] | None = None
         self._said: tuple[bool, str] | None = None
         """The outcome of the last errand that a person asked for: whether it went well, and in words."""
         self._trouble: str | None = None
@@ -456,6 +457,9 @@ class Service:
         known = agent.cameras if agent is not None else {}
         with self._lock:
             busy, said = self._busy, self._said
+            settling = busy == "starting"
+            if settling:
+                busy = None if self._waiting is None else self._waiting[0]
         return {
             "version": self._tools.version,
             "server": server,
@@ -469,8 +473,8 @@ class Service:
             "queued_events": link.queued_events if link else 0,
             "copied": self._copied,
             "search": self._finder.status() if self._finder is not None else None,
-            "busy": busy if busy != "starting" else None,
-            "settling": busy == "starting",
+            "busy": busy,
+            "settling": settling,
             "said": None if said is None else {"ok": said[0], "text": said[1]},
             "pictures": asdict(agent.load if agent is not None else LoadState()),
             "doctor": self._tools.diagnosis.shown,
@@ -490,6 +494,10 @@ class Service:
         with self._lock:
             if not self._running:
                 raise Rejected("the Obico plugin is stopping")
+            if self._busy == "starting" and name != "starting" and self._waiting is None:
+                # The agent just follows a setting; what a person asks for meanwhile comes right after that.
+                self._waiting, self._said = (name, work), None
+                return
             if self._busy is not None:
                 self._again = True  # what is running looks at the settings once more before it ends
                 raise Rejected(f"one moment, still {self._busy}")
@@ -513,6 +521,7 @@ class Service:
 
     def _settle(self, worker: Worker) -> None:
         """The end of an errand: the agent follows the settings, as often as they changed meanwhile."""
+        settled, waiting = False, None
         try:
             while True:
                 with self._lock:
@@ -520,11 +529,17 @@ class Service:
                 self._follow_settings()
                 with self._lock:
                     if not self._again or worker.stopping.is_set():
-                        self._busy = None
+                        settled, self._busy = True, None
+                        waiting, self._waiting = self._waiting, None
                         break
         finally:
-            self._busy = None
+            if not settled:  # a bug, which the worker logs: it must not block what comes
+                with self._lock:
+                    self._busy, self._waiting = None, None
             worker.stop()
+            if waiting is not None:
+                with contextlib.suppress(Rejected):
+                    self._start_errand(*waiting)
             self._host.changed()
 
     def _follow_settings(self) -> None:

@@ -494,3 +494,25 @@ def test_faults_are_reported_only_where_both_settings_say_so(values: dict[str, s
     bench = Bench(**values).start()
     assert bench.tools.reports_to == expected
     bench.service.stop()
+
+
+@linked
+def test_what_is_asked_for_while_a_setting_is_followed_comes_right_after(bench: Bench) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    webcams = bench.host.webcams
+
+    def slow() -> tuple[list[ProvidedWebcam], str | None]:
+        if threading.current_thread().name == "obico-errand":
+            begun.set()
+            assert go_on.wait(DEADLINE)
+        return webcams()
+
+    bench.host.webcams = slow  # type: ignore[method-assign] # the agent takes its time to follow
+    bench.service.reconfigure()
+    assert begun.wait(DEADLINE)
+    bench.service.test_camera("Shelf")
+    assert (bench.service.status()["busy"], bench.service.status()["settling"]) == ("testing", True)
+    with pytest.raises(Rejected, match="one moment"):
+        bench.service.unlink()
+    go_on.set()
+    assert bench.said() == {"ok": False, "text": "the answer is a web page"}
