@@ -15,6 +15,7 @@ GROUPS = {
     "gcode": "the G-code index: seconds and memory for 500 MB (1 min)",
     "detection": "the built-in failure detector over whole drawn prints, good and failing (8 min)",
     "fuzz": "200,000 random and mutated inputs on everything that foreign bytes reach (1 min)",
+    "soak": "memory after 20,000 updates, 2,000 pictures and 200 reconnects, both agents (4 min)",
     "reconnect": "how long until the agent is back after its link is lost (4 min)",
 }
 

@@ -78,6 +78,8 @@ class ServerExam:
             return
         self._known = True
         addresses = ", ".join(dict.fromkeys(str(address[0]) for *_, address in found))
+        if addresses == self._host:
+            return  # an address itself: there was nothing to look up
         yield Finding(Level.OK, "server", f"{self._host} is at {addresses}"[:200])
 
     def way(self) -> Iterator[Finding]:
