@@ -106,7 +106,9 @@ class PlayedServer:
                 if opcode == 9:
                     peer.write(bytes((0x8A, len(data))) + data)
                 elif opcode == 1:
-                    self.statuses += 1
+                    with self.changed:
+                        self.statuses += 1
+                        self.changed.notify_all()
                     self._acknowledge(peer, data)
         peer.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from bench import soak
 
-TURNS = 40
+TURNS = 20
 
 
 @pytest.mark.parametrize("kind", soak.KINDS)

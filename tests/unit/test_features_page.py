@@ -24,8 +24,9 @@ def features() -> ModuleType:
 
 
 def test_the_page_is_whole(features: ModuleType) -> None:
-    faults, _ = features.check(features.PAGE.read_text(encoding="utf-8"))
+    faults, missing = features.check(features.PAGE.read_text(encoding="utf-8"))
     assert not faults
+    assert not missing
 
 
 @pytest.mark.parametrize(
