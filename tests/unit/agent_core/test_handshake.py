@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -218,7 +219,8 @@ def test_slow_clients_cost_only_themselves(serve: Callable[..., HandshakeServer]
         assert time.monotonic() < deadline
         pause.wait(0.01)
     world.time += 3.1
-    slow[0].sendall(b"TP")  # any sign of life makes the server look at its clock
+    with contextlib.suppress(OSError):  # it has looked already
+        slow[0].sendall(b"TP")  # any sign of life makes the server look at its clock
     assert talk(server.port, asked(f"{PATH}?device_id={DEVICE}")).startswith(b"HTTP/1.1 200")
     for client in slow:
         client.close()
