@@ -7,6 +7,7 @@ have chromium || missing="$missing chromium"
 have ffprobe || missing="$missing ffmpeg"
 have ip || missing="$missing iproute2"
 have nft || have iptables || missing="$missing nftables"
+have systemd-analyze || missing="$missing systemd"
 have openssl || missing="$missing openssl"
 ls /usr/lib/*/libsodium.so.* >/dev/null 2>&1 || ls /usr/lib/libsodium.so.* >/dev/null 2>&1 || missing="$missing libsodium23"
 [ -z "$missing" ] && exit 0
