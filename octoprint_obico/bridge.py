@@ -32,7 +32,7 @@ from octoprint_obico.discovery import Keep
 from octoprint_obico.logs import NAMES
 from octoprint_obico.printer import TAGS
 from octoprint_obico.sent import SentGcode
-from octoprint_obico.service import Linked
+from octoprint_obico.service_ports import Linked
 
 if TYPE_CHECKING:
     from agent_core.features.sentry import FaultReports

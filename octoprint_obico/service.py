@@ -10,35 +10,31 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from dataclasses import asdict, replace
+from typing import Any
 
 from agent_core.commands import CommandResult
-from agent_core.config import AgentConfig, CameraConfig, Secret, server_url
+from agent_core.config import AgentConfig, CameraConfig, server_url
 from agent_core.errors import AgentError, ConfigInvalid, Rejected
 from agent_core.features.camera_urls import shown
 from agent_core.features.event_texts import Sign
-from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import code_digits
 from agent_core.features.load import LoadState
 from agent_core.features.machine import COPIED, MachineRecord
 from agent_core.features.pause_reason import PauseReason, pause_reason
 from agent_core.gcode.index import GCodeIndex
-from agent_core.model import ActivePrint, HostEvent, HostSettings, Job, LinkState, SettingsReported
-from agent_core.ports import Clock
+from agent_core.model import HostEvent, Job, LinkState, SettingsReported
 from agent_core.runtime.worker import Worker, call_later
 from agent_core.wire.messages import AckState, CommandName
 from octoprint_obico import settings
-from octoprint_obico.diagnosis import Circumstances, Diagnosis, Surroundings
+from octoprint_obico.diagnosis import Circumstances
 from octoprint_obico.discovery import Finder
 from octoprint_obico.pause_notice import ENDING_EVENTS, PauseNotice
 from octoprint_obico.report import Reading
+from octoprint_obico.service_ports import STOP_SECONDS, Host, RunningAgent, Tools
 from octoprint_obico.translate import RESTARTED, Translator
 
 _log = logging.getLogger("octoprint.plugins.obico")
-
-STOP_SECONDS = 3.0
-"""What OctoPrint's shutdown may have to wait for us."""
 
 ORIGIN = "octoprint"
 """The initiator of a command that was given on OctoPrint's own page."""
@@ -48,128 +44,6 @@ _WAS_OFF = "the print ended while the Obico plugin was not watching"
 
 _MARKS = {">>> ": "Send: ", "<<< ": "Recv: "}
 """How OctoPrint 2.0 marks its terminal's lines, and how 1.11 does, which clients know."""
-
-
-class Host(Protocol):
-    """OctoPrint, as far as the service needs it. None of these waits for the network."""
-
-    def values(self) -> Mapping[str, Any]:
-        """The plugin's settings."""
-        ...
-
-    def save(self, values: Mapping[str, Any]) -> None:
-        """Changes some of them, on disk when it returns."""
-        ...
-
-    def webcams(self) -> tuple[list[settings.ProvidedWebcam], str | None]:
-        """OctoPrint's webcams, and the name of the one it takes snapshots from."""
-        ...
-
-    def facts(self, config: AgentConfig) -> HostSettings: ...
-
-    def reading(self) -> Reading: ...
-
-    def surroundings(self) -> Surroundings:
-        """OctoPrint itself, for the doctor."""
-        ...
-
-    def file_on_disk(self, job: Job) -> str | None:
-        """Where the job's file lies; None for one that OctoPrint does not keep (on the printer's own card)."""
-        ...
-
-    def changed(self) -> None:
-        """Tells the pages that are open to look again."""
-        ...
-
-    def tell(self, event: str, payload: Mapping[str, Any]) -> None:
-        """Tells other plugins: OctoPrint's event `plugin_obico_<event>`."""
-        ...
-
-
-class RunningAgent(Protocol):
-    """agent_core's Agent."""
-
-    @property
-    def link(self) -> LinkState: ...
-
-    @property
-    def cameras(self) -> Mapping[str, str | None]: ...
-
-    @property
-    def load(self) -> LoadState: ...
-
-    def remembered_print(self) -> ActivePrint | None: ...
-
-    def start(self) -> None: ...
-
-    def post(self, event: HostEvent) -> None: ...
-
-    def terminal_line(self, line: str) -> None: ...
-
-    def order(self, name: CommandName, initiator: str) -> None: ...
-
-    def stop(self, seconds: float = STOP_SECONDS) -> list[str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """What linking yields."""
-
-    token: str
-    printer_name: str | None
-
-
-class Tools(Protocol):
-    """How the service reaches agent_core's parts that do I/O; the tests put their own in."""
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def version(self) -> str: ...
-
-    @property
-    def data_dir(self) -> str: ...
-
-    @property
-    def layers(self) -> LayerIndexes: ...
-
-    @property
-    def diagnosis(self) -> Diagnosis: ...
-
-    def start_over(self) -> None:
-        """Forgets what waits in the database; raises OSError."""
-    def report_faults(self, dsn: Secret | None) -> None:
-        """Reports the plugin's own faults there from now on; None: nowhere."""
-        ...
-
-    def abort(self) -> None:
-        """Ends what waits for the network."""
-        ...
-
-    def build(
-        self,
-        config: AgentConfig,
-        on_link_change: Callable[[LinkState], None],
-        on_command_result: Callable[[CommandResult], None],
-    ) -> RunningAgent: ...
-
-    def verify_code(self, server: str, code: str) -> Linked:
-        """Asks the server; raises AgentError."""
-        ...
-
-    def test_camera(self, camera: CameraConfig) -> str:
-        """Fetches one picture and says what came; raises AgentError."""
-        ...
-
-    def picture(self, config: AgentConfig, reason: PauseReason) -> bytes | None:
-        """What the print looks like: the picture that the server decided by, else one of the primary camera, else none.
-        Raises AgentError."""
-        ...
-
-    def mute_alerts(self, config: AgentConfig) -> None:
-        """No more alerts in this print; raises AgentError."""
-        ...
 
 
 class Service:

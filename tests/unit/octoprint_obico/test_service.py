@@ -32,7 +32,8 @@ from agent_core.ports import HttpRequest, HttpResponse
 from agent_core.wire.messages import AckState, Command, CommandName, CommandWhy
 from octoprint_obico.diagnosis import Diagnosis, Surroundings
 from octoprint_obico.report import Reading
-from octoprint_obico.service import Linked, Service
+from octoprint_obico.service import Service
+from octoprint_obico.service_ports import Linked
 from octoprint_obico.settings import DEFAULTS, ProvidedWebcam
 from octoprint_obico.translate import RESTARTED
 from tests.unit.octoprint_obico.test_settings import Cam, Compat

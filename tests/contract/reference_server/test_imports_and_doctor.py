@@ -18,8 +18,8 @@ from reference_server.services.model import ActionOnFailure, EndedReason
 from reference_server.services.passwords import Passwords
 from reference_server.services.ports import PrintQuery
 from reference_server.store.database import Database
+from tests.contract.reference_server.test_config_and_cli import one_line, run_cli
 from tests.unit.reference_server.support import PASSWORD, make_config
-from tests.unit.reference_server.test_config_and_cli import one_line, run_cli
 
 TOKEN = "0123456789abcdef0123"
 
