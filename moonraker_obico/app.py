@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MACRO_SECONDS = 10.0
+"""Between two looks for the optional macros."""
 LIVE_SECONDS = 90.0
 """The core turns at least every 20 s, the connection's thread every 30 s; longer silence means that one hangs."""
 
@@ -105,6 +107,7 @@ class App:
         address = Address(config.moonraker_host, config.moonraker_port, config.api_key)
         self._calls = calls
         self._macros: Macros | None = None
+        self._macros_at = 0.0
         self._metadata: Mapping[str, Any] | None = None
         self._spool: Spool | None = None
         self._hands = KlipperPrinter(
@@ -188,11 +191,14 @@ class App:
 
     def turn(self) -> None:
         """Now and then, by the main thread: what the printer's own macros should know of us. Does not wait."""
-        objects = self._calls.objects()
-        if self._macros is None and (LINK_MACRO in objects or LAYER_MACRO in objects):
-            from moonraker_obico.macros import Macros  # optional, and few have them
+        now = self._clock.monotonic()
+        if self._macros is None and now >= self._macros_at:
+            self._macros_at = now + MACRO_SECONDS  # a look copies Klipper's objects, and few printers have the macros
+            objects = self._calls.objects()
+            if LINK_MACRO in objects or LAYER_MACRO in objects:
+                from moonraker_obico.macros import Macros
 
-            self._macros = Macros(self._calls)
+                self._macros = Macros(self._calls)
         if self._macros is not None:
             self._macros.turn(linked=self._config.token is not None, connected=self.link.connected)
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+TELL_SECONDS = 10.0
+"""Between two lines for `systemctl status`."""
 TURN_SECONDS = 2.0
 """How often the main thread looks whether the printer was linked meanwhile."""
 STOP_SECONDS = 2.3
@@ -132,6 +134,7 @@ class Supervisor:
         self._app: App | None = None
         self._waiting: Waiting | None = None
         self._searched_since: float | None = None
+        self._tell_at = 0.0
         self._stopping = False
         self._began = time.time()
         self._seen = self._stamps()
@@ -188,7 +191,14 @@ class Supervisor:
             self._notifier.alive()
         if self._app is not None:
             self._app.turn()
-        self._notifier.status(_line(self.status()))
+        self._tell_systemd()
+
+    def _tell_systemd(self) -> None:
+        """What `systemctl status` shows, if somebody listens: putting it together is most of what a turn costs."""
+        now = self._clock.monotonic()
+        if self._notifier.listened_to and now >= self._tell_at:
+            self._tell_at = now + TELL_SECONDS
+            self._notifier.status(_line(self.status()))
 
     def _start(self) -> None:
         if self._config.token is None:
