@@ -24,6 +24,9 @@ from reference_server.api import accounts, alerts, audit, docs, errors, measures
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
+from reference_server.api.fleet.app import PREFIX as FLEET
+from reference_server.api.fleet.app import make_fleet_app
+from reference_server.api.fleet.parts import make_fleet
 from reference_server.api.measures import Measures
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
 from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing, tunnels
@@ -89,15 +92,17 @@ Clock = Callable[[], float]
 AGENT_PATHS = frozenset({"/ws/dev/", "/ws/dev"})
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, random: RandomBytes = system_random) -> Database:
     """The database, made or brought up to date. Raises MigrationError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = make_engine(path)
     with ExitStack() as undo:
         undo.callback(engine.dispose)
         migrate(engine, path)
+        database = Database(engine, random)
+        database.complete()
         undo.pop_all()
-    return Database(engine)
+    return database
 
 
 def make_accounts(
@@ -223,6 +228,7 @@ def make_context(
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
         announce_throttle=Throttle(20_000, 3600, clock),  # the same; an unlinked agent asks every 2 s
         picture_throttle=Throttle(limit, 60, clock) if limit else None,
+        fleet=make_fleet(config, database, now, clock, random),
     )
 
 
@@ -269,7 +275,7 @@ def create_app(
 
     `sight`: what judges pictures, in place of what the configuration says.
     """
-    database = open_database(config.database)
+    database = open_database(config.database, random)
     key = load_key(config.data_dir / "secret.key", random)
     signer = MediaSigner(_derived(key, "media"))
     seers: tuple[BackgroundWorker, ...] = ()
@@ -314,6 +320,7 @@ def create_app(
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)
+    app.mount(FLEET, make_fleet_app(context))
     errors.install(app)
 
     def renew(scope: Scope, headers: MutableHeaders) -> None:

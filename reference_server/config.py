@@ -68,6 +68,7 @@ class ServerConfig:
     smtp_password: str | None = field(repr=False)
     tunnel_ports: tuple[int, ...]
     tunnel_host: str | None
+    fleet_calls_per_hour: int
 
     @property
     def database(self) -> Path:
@@ -119,6 +120,13 @@ def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError("a whole number is needed")
     return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    value = _whole(text)
+    if value < 1:
+        raise ValueError("a number of 1 or more is needed")
+    return value
 
 
 def _ports(text: str) -> tuple[int, ...]:
@@ -285,6 +293,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tunnel-host", "OBICO_SERVER_TUNNEL_HOST", "", _domain,
             "host name below which each printer's own web interface gets one, such as tunnel.example.org (printer1."
             "tunnel.example.org, …), instead of ports; needs a wildcard DNS entry and certificate", "HOST"),
+    Setting("fleet-calls-per-hour", "OBICO_SERVER_FLEET_CALLS_PER_HOUR", "1000", _at_least_one,
+            "calls of the fleet API (/v1) that one key may make in an hour", "NUMBER"),
     Setting("media-max-age-days", "OBICO_SERVER_MEDIA_MAX_AGE_DAYS", "180", _whole,
             "days that videos and pictures of a print are kept after its end, 0 = no limit", "DAYS"),
     Setting("media-max-prints", "OBICO_SERVER_MEDIA_MAX_PRINTS", "200", _whole,

@@ -39,6 +39,7 @@ class Note:
     via: str = "web"
     subject: str = ""
     ok: bool | None = None
+    account_id: int | None = None  # None: the user's own
 
 
 def note(connection: HTTPConnection, entry: Note) -> None:
@@ -99,7 +100,7 @@ async def _store(connection: HTTPConnection, found: Note, status: int) -> None:
     def write() -> None:
         audit.note(
             found.action, user=found.user, name=found.name, via=found.via, address=address, subject=found.subject,
-            ok=bool(found.ok),
+            ok=bool(found.ok), account_id=found.account_id,
         )  # fmt: skip
 
     try:

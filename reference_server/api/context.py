@@ -45,7 +45,8 @@ from reference_server.services.timelapse.jobs import VideoJobs
 from reference_server.tunnel.parts import WebInterfaces
 
 if TYPE_CHECKING:
-    from reference_server.api.measures import Measures  # which knows this module
+    from reference_server.api.fleet.parts import Fleet  # which know this module
+    from reference_server.api.measures import Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Context:
     anonymous_throttle: Throttle
     announce_throttle: Throttle
     picture_throttle: Throttle | None
+    fleet: Fleet
 
     def base(self, connection: HTTPConnection) -> str:
         """Scheme and host that the caller knows us by."""

@@ -76,7 +76,10 @@ class BodyLimit:
         length = Headers(scope=scope).get("content-length", "0")
         too_large = f"The request is larger than {limit} bytes."
         if length.isascii() and length.isdigit() and int(length) > limit:
-            await Json({"detail": too_large}, status_code=413, headers={"connection": "close"})(scope, receive, send)
+            body: dict[str, object] = {"detail": too_large}
+            if scope["path"].startswith("/v1/"):  # the fleet API's errors have a shape of their own
+                body = {"success": False, "error": {"code": "invalid_request", "message": too_large, "details": {}}}
+            await Json(body, status_code=413, headers={"connection": "close"})(scope, receive, send)
             return
         taken = 0
 

@@ -18,7 +18,8 @@ MOST_AT_ONCE = 500
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """`user_name`: as it was then (of a failed log-in: as it was typed). `via`: `web`, `key <name>`, `agent`, or
-    `command line`. `subject`: what it was done to, such as `printer 3`. `ok` False: it was refused."""
+    `command line`. `subject`: what it was done to, such as `printer 3`. `ok` False: it was refused. `account_id`: the
+    user whose things it was about (services/fleet/model.py)."""
 
     id: int
     at: datetime
@@ -29,6 +30,7 @@ class AuditEntry:
     action: str
     subject: str
     ok: bool
+    account_id: int | None = None
 
 
 class Audit:
@@ -37,12 +39,13 @@ class Audit:
 
     def note(
         self, action: str, *, user: User | None = None, name: str = "", via: str = "web", address: str = "",
-        subject: str = "", ok: bool = True,
+        subject: str = "", ok: bool = True, account_id: int | None = None,
     ) -> None:  # fmt: skip
         """Raises StoreFailed."""
         entry = AuditEntry(
             0, self._now(), user.id if user else None, user.name if user else clean(name, 300), clean(via, 120),
             address[:64], action[:100], clean(subject, 300), ok,
+            account_id if account_id is not None else user.id if user else None,
         )  # fmt: skip
         with self._store.write() as tx:
             tx.audit.add(entry)
@@ -53,3 +56,8 @@ class Audit:
             raise Forbidden("Only the owner of this server sees its audit log.")
         with self._store.read() as tx:
             return tx.audit.newest(start, min(limit, MOST_AT_ONCE))
+
+    def of_account(self, account_id: int, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]:
+        """The same for one organization."""
+        with self._store.read() as tx:
+            return tx.audit.newest(start, min(limit, MOST_AT_ONCE), account_id)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reference_server.services.alerts.model import AlertSettings, Channel, Delivery, DeliveryTry
     from reference_server.services.audit import AuditEntry
     from reference_server.services.detection.rows import DetectionRows
+    from reference_server.services.fleet.ports import FleetRows
     from reference_server.services.notices import Notice, NoticeKind  # which know this module
     from reference_server.services.second_factor import SecondFactor
     from reference_server.services.timelapse.model import VideoJob
@@ -381,7 +382,8 @@ class AuditStore(Protocol):
     def add(self, entry: AuditEntry) -> None:
         """The oldest ones go when there are too many."""
 
-    def newest(self, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]: ...
+    def newest(self, start: int, limit: int, account_id: int | None = None) -> tuple[Sequence[AuditEntry], int]:
+        """None: everybody's."""
 
 
 class VideoJobRows(Protocol):
@@ -487,6 +489,8 @@ class Transaction(Protocol):
     def media(self) -> MediaRows: ...
     @property
     def tunnels(self) -> TunnelRows: ...
+    @property
+    def fleet(self) -> FleetRows: ...
 
 
 class Store(Protocol):

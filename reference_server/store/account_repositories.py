@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session as OrmSession
 
 from reference_server.services.errors import Conflict
 from reference_server.services.model import ApiKey, Session, User
+from reference_server.services.secrets import RandomBytes
+from reference_server.store.fleet.repositories import SqlOrganizations
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import ApiKeyRow, SessionRow, UserRow
 
 
 class SqlUsers:
-    def __init__(self, session: OrmSession) -> None:
-        self._session = session
+    def __init__(self, session: OrmSession, random: RandomBytes) -> None:
+        self._session, self._random = session, random
 
     def get(self, user_id: int) -> User | None:
         row = self._session.get(UserRow, user_id)
@@ -42,6 +44,7 @@ class SqlUsers:
             self._session.flush()
         except IntegrityError:
             raise Conflict("A user with that name or e-mail address exists already.") from None
+        SqlOrganizations(self._session, self._random).of_member(row.id)  # which is made with its first member
         return to_entity(row, User)
 
     def password_hash(self, user_id: int) -> str | None:

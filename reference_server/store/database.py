@@ -19,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from reference_server.services.errors import StoreFailed
+from reference_server.services.secrets import RandomBytes, system_random
+from reference_server.store.fleet.repositories import complete
 from reference_server.store.repositories import SqlTransaction
 
 BUSY_TIMEOUT_MS = 10_000
@@ -49,8 +51,8 @@ def make_engine(path: Path) -> Engine:
 class Database:
     """The store (services.ports.Store). `sequence` counts commits: a record read later is never older."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, random: RandomBytes = system_random) -> None:
+        self._engine, self._random = engine, random
         self._writer = engine.execution_options(writes=True)
         self._lock = threading.Lock()  # held from BEGIN IMMEDIATE to COMMIT: one writer at a time
         self._sequence = 0
@@ -61,7 +63,7 @@ class Database:
         sequence = self._sequence
         try:
             with Session(self._engine, expire_on_commit=False) as session:
-                yield SqlTransaction(session, sequence)
+                yield SqlTransaction(session, sequence, self._random)
         except SQLAlchemyError as error:
             raise StoreFailed(f"the database cannot be read: {_reason(error)}") from error
 
@@ -70,13 +72,19 @@ class Database:
         with self._lock:
             try:
                 with Session(self._writer, expire_on_commit=False) as session:
-                    yield SqlTransaction(session, self._sequence + 1)
+                    yield SqlTransaction(session, self._sequence + 1, self._random)
                     session.commit()
             except SQLAlchemyError as error:
                 raise StoreFailed(
                     f"the database did not take the change: {_reason(error)}; is its disk full or read-only?"
                 ) from error
             self._sequence += 1
+
+    def complete(self) -> None:
+        """At the start: rows that came another way get what belongs to them."""
+        with self._lock, Session(self._writer) as session:
+            complete(session, self._random)
+            session.commit()
 
     def check(self) -> None:
         """Raises StoreFailed when the database cannot be read."""

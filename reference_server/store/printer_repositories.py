@@ -9,6 +9,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reference_server.services.model import Print, Printer, PrinterRecord, VerificationCode
+from reference_server.services.secrets import RandomBytes
+from reference_server.store.fleet.repositories import add_fleet_printer
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import PrinterRow, PrintRow, UserRow, VerificationCodeRow
 
@@ -17,8 +19,8 @@ MOST_VALUES = 500
 
 
 class SqlPrinters:
-    def __init__(self, session: Session, sequence: int) -> None:
-        self._session = session
+    def __init__(self, session: Session, sequence: int, random: RandomBytes) -> None:
+        self._session, self._random = session, random
         self._sequence = sequence
 
     def get(self, printer_id: int) -> Printer | None:
@@ -53,6 +55,7 @@ class SqlPrinters:
         copy_to(row, printer)
         self._session.add(row)
         self._session.flush()
+        add_fleet_printer(self._session, row, self._random)
         return to_entity(row, Printer)
 
     def save(self, printer: Printer) -> None:

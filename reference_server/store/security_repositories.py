@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, true, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -73,7 +73,8 @@ class SqlAudit:
         if oldest_kept is not None:
             self._session.execute(delete(AuditRow).where(kind, AuditRow.id < oldest_kept))
 
-    def newest(self, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]:
-        query = select(AuditRow).order_by(AuditRow.id.desc()).offset(start).limit(limit)
-        total = self._session.scalar(select(func.count()).select_from(AuditRow)) or 0
+    def newest(self, start: int, limit: int, account_id: int | None = None) -> tuple[Sequence[AuditEntry], int]:
+        which = true() if account_id is None else AuditRow.account_id == account_id
+        query = select(AuditRow).where(which).order_by(AuditRow.id.desc()).offset(start).limit(limit)
+        total = self._session.scalar(select(func.count()).select_from(AuditRow).where(which)) or 0
         return [to_entity(row, AuditEntry) for row in self._session.scalars(query)], total

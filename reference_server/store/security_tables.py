@@ -30,7 +30,10 @@ class RecoveryCodeRow(Base):
 
 class AuditRow(Base):
     __tablename__ = "audit_entries"
-    __table_args__ = (Index("ix_audit_entries_ok_id", "ok", "id"),)
+    __table_args__ = (
+        Index("ix_audit_entries_ok_id", "ok", "id"),
+        Index("ix_audit_entries_account_id_id", "account_id", "id"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
@@ -40,3 +43,4 @@ class AuditRow(Base):
     action: Mapped[str] = mapped_column(String(100))
     subject: Mapped[str] = mapped_column(String(300))
     ok: Mapped[bool]
+    account_id: Mapped[int | None]  # users.id of the organization's account; nobody's for a failed log-in

@@ -1,0 +1,1 @@
+"""The fleet API, `/v1` (docs/fleet.md)."""

@@ -1,0 +1,50 @@
+"""What the routers of `/v1` need, made once by create_app; they reach it as `context.fleet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reference_server.api.fleet.route import InFlight
+from reference_server.config import ServerConfig
+from reference_server.services.clock import Now
+from reference_server.services.fleet.groups import FleetGroups
+from reference_server.services.fleet.keys import Keys
+from reference_server.services.fleet.once import KeptAnswers
+from reference_server.services.fleet.people import People
+from reference_server.services.fleet.printers import FleetPrinterBook
+from reference_server.services.fleet.rate import RateLimits
+from reference_server.services.ports import Store
+from reference_server.services.secrets import RandomBytes
+
+SESSION_FACTOR = 20
+"""A person's pages may ask more often than a key: they show a whole farm and are watched by one pair of eyes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A wing adds its services here."""
+
+    keys: Keys
+    people: People
+    groups: FleetGroups
+    printers: FleetPrinterBook
+    answers: KeptAnswers
+    in_flight: InFlight
+    key_limits: RateLimits
+    session_limits: RateLimits
+
+
+def make_fleet(
+    config: ServerConfig, store: Store, now: Now, clock: Callable[[], float], random: RandomBytes
+) -> Fleet:
+    return Fleet(
+        keys=Keys(store, now, random),
+        people=People(store),
+        groups=FleetGroups(store, now, random),
+        printers=FleetPrinterBook(store),
+        answers=KeptAnswers(store, now),
+        in_flight=InFlight(),
+        key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),
+        session_limits=RateLimits(config.fleet_calls_per_hour * SESSION_FACTOR, clock, now),
+    )

@@ -1,0 +1,121 @@
+"""What the farm's services need of a store; `Transaction.fleet` has them all. store/fleet implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from reference_server.services.fleet.model import (
+    FleetAnswer,
+    FleetEvent,
+    FleetKey,
+    FleetPrinter,
+    Group,
+    Invitation,
+    Member,
+    Organization,
+)
+from reference_server.services.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A page of a list: `sort` as (field, descending); ties are broken by id."""
+
+    start: int = 0
+    limit: int = 20
+    sort: tuple[tuple[str, bool], ...] = ()
+
+
+class Organizations(Protocol):
+    def of_member(self, user_id: int) -> tuple[Organization, Member]:
+        """Every user has one, made with the user. Raises NotFound: there is no such user."""
+
+    def get(self, organization_id: int) -> Organization | None: ...
+    def of_account(self, user_id: int) -> Organization | None:
+        """The one whose printers that user's are."""
+
+    def save(self, organization: Organization) -> None: ...
+    def members(self, organization_id: int) -> Sequence[Member]:
+        """By the time they came."""
+
+    def member(self, public_id: str) -> Member | None: ...
+    def put_member(self, member: Member) -> None:
+        """Added, or changed."""
+
+    def add_invitation(self, invitation: Invitation) -> Invitation: ...
+    def invitation(self, token_hash: str) -> Invitation | None: ...
+    def invitations(self, organization_id: int) -> Sequence[Invitation]: ...
+    def save_invitation(self, invitation: Invitation) -> None: ...
+
+
+class FleetKeys(Protocol):
+    def add(self, key: FleetKey) -> FleetKey: ...
+    def find(self, key_hash: str) -> FleetKey | None: ...
+    def get(self, public_id: str) -> FleetKey | None: ...
+    def list(self, organization_id: int, window: Window) -> tuple[Sequence[FleetKey], int]:
+        """Those that are not revoked."""
+
+    def save(self, key: FleetKey) -> None: ...
+
+
+class Groups(Protocol):
+    def add(self, group: Group) -> Group:
+        """Raises Conflict when the name (in any case) is taken."""
+
+    def get(self, public_id: str) -> Group | None: ...
+    def all(self, organization_id: int) -> Sequence[Group]: ...
+    def list(self, organization_id: int, window: Window) -> tuple[Sequence[Group], int]: ...
+    def save(self, group: Group) -> None:
+        """Raises Conflict."""
+
+    def remove(self, group_id: int) -> None:
+        """Its printers are in no group then."""
+
+
+class FleetPrinters(Protocol):
+    """Every printer has a row, made with it."""
+
+    def get(self, printer_id: int) -> FleetPrinter | None: ...
+    def by_public_id(self, public_id: str) -> FleetPrinter | None: ...
+    def of_account(self, user_id: int) -> Sequence[FleetPrinter]:
+        """Neither archived nor deleted, by id."""
+
+    def save(self, printer: FleetPrinter) -> None: ...
+
+
+class FleetEvents(Protocol):
+    def emit(self, organization_id: int, name: str, object_id: str, data: Json, now: datetime) -> FleetEvent:
+        """Written with what it tells, in one transaction."""
+
+    def after(self, event_id: int, limit: int) -> Sequence[FleetEvent]:
+        """Those with a greater id, oldest first."""
+
+    def remove_older(self, before: datetime) -> None: ...
+
+
+class FleetAnswers(Protocol):
+    def find(self, credential: str, key: str) -> FleetAnswer | None: ...
+    def put(self, answer: FleetAnswer) -> None:
+        """Added, or in place of the one for the same credential and key."""
+
+    def remove_older(self, before: datetime) -> None: ...
+
+
+class FleetRows(Protocol):
+    """A wing adds its own here, and to store/fleet/repositories.py."""
+
+    @property
+    def organizations(self) -> Organizations: ...
+    @property
+    def keys(self) -> FleetKeys: ...
+    @property
+    def groups(self) -> Groups: ...
+    @property
+    def printers(self) -> FleetPrinters: ...
+    @property
+    def events(self) -> FleetEvents: ...
+    @property
+    def answers(self) -> FleetAnswers: ...

@@ -1,0 +1,1 @@
+"""The farm's tables and what reads and writes them."""

@@ -1,0 +1,168 @@
+"""The farm: organizations with their people and keys, groups, printers, events and kept answers.
+
+Users and printers that are there already get theirs at the next start (store/fleet/repositories.py, `complete`).
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "fleet_answers",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("credential", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
+        sa.Column("object_id", sa.String(length=20), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_answers")),
+        sa.UniqueConstraint("credential", "key", name=op.f("uq_fleet_answers_credential_key")),
+    )
+    op.create_index("ix_fleet_answers_created_at", "fleet_answers", ["created_at"])
+    op.create_table(
+        "organizations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=150), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("electricity_cost_per_kwh", sa.Float(), nullable=True),
+        sa.Column("machine_cost_per_hour", sa.Float(), nullable=True),
+        sa.Column("average_power_watts", sa.Float(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_organizations_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_organizations_public_id")),
+        sa.UniqueConstraint("user_id", name=op.f("uq_organizations_user_id")),
+    )
+    op.create_table(
+        "fleet_events",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=50), nullable=False),
+        sa.Column("object_id", sa.String(length=20), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_fleet_events_organization_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_events")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_events_public_id")),
+    )
+    op.create_index("ix_fleet_events_created_at", "fleet_events", ["created_at"])
+    op.create_table(
+        "fleet_groups",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("name_key", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_fleet_groups_organization_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_groups")),
+        sa.UniqueConstraint("organization_id", "name_key", name=op.f("uq_fleet_groups_organization_id_name_key")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_groups_public_id")),
+    )
+    op.create_table(
+        "fleet_keys",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("key_hash", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_fleet_keys_organization_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_fleet_keys_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_keys")),
+        sa.UniqueConstraint("key_hash", name=op.f("uq_fleet_keys_key_hash")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_keys_public_id")),
+    )
+    op.create_index("ix_fleet_keys_organization_id", "fleet_keys", ["organization_id"])
+    op.create_table(
+        "invitations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("invited_by", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(), nullable=False),
+        sa.Column("used_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invited_by"], ["users.id"], name=op.f("fk_invitations_invited_by"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_invitations_organization_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_invitations_token_hash")),
+    )
+    op.create_index("ix_invitations_organization_id", "invitations", ["organization_id"])
+    op.create_table(
+        "members",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_members_organization_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_members_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_members")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_members_public_id")),
+    )
+    op.create_index("ix_members_organization_id", "members", ["organization_id"])
+    op.create_table(
+        "fleet_printers",
+        sa.Column("printer_id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("location", sa.String(length=200), nullable=False),
+        sa.Column("group_id", sa.Integer(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("bed_clear", sa.Boolean(), nullable=False),
+        sa.Column("auto_continue", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["fleet_groups.id"], name=op.f("fk_fleet_printers_group_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["printer_id"], ["printers.id"], name=op.f("fk_fleet_printers_printer_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_fleet_printers_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("printer_id", name=op.f("pk_fleet_printers")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_printers_public_id")),
+    )
+    op.create_index("ix_fleet_printers_group_id", "fleet_printers", ["group_id"])
+    op.create_index("ix_fleet_printers_user_id", "fleet_printers", ["user_id"])
+    op.add_column("audit_entries", sa.Column("account_id", sa.Integer(), nullable=True))
+    op.create_index("ix_audit_entries_account_id_id", "audit_entries", ["account_id", "id"])
