@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reference_server.net.policy import AddressPolicy
+from reference_server.services.fleet.plan import Plan
 
 
 class ConfigError(Exception):
@@ -33,6 +34,7 @@ class ServerConfig:
     `offline_alert_after`: seconds without an agent in mid-print until the printer counts as offline.
     `smtp_*`: the mail server that alerts go through; None = no mail.
     `tunnel_ports`: where printers' own web interfaces may be; `tunnel_host`: or below which host name, one each.
+    `fleet_max_*`: the plan of each organization, 0 = no limit (services/fleet/plan.py).
     `media_max_*`: how much of prints' media is kept, 0 = no limit; `media_keep_free_mb`: megabytes (10⁶ bytes) that
     stay free on the disk.
     """
@@ -69,6 +71,9 @@ class ServerConfig:
     tunnel_ports: tuple[int, ...]
     tunnel_host: str | None
     fleet_calls_per_hour: int
+    fleet_max_printers: int
+    fleet_max_jobs_queued: int
+    fleet_max_users: int
 
     @property
     def database(self) -> Path:
@@ -77,6 +82,10 @@ class ServerConfig:
     @property
     def media_dir(self) -> Path:
         return self.data_dir / "media"
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.fleet_max_printers, self.fleet_max_jobs_queued, self.fleet_max_users)
 
     @property
     def address_policy(self) -> AddressPolicy:
@@ -295,6 +304,12 @@ SETTINGS: tuple[Setting, ...] = (
             "tunnel.example.org, …), instead of ports; needs a wildcard DNS entry and certificate", "HOST"),
     Setting("fleet-calls-per-hour", "OBICO_SERVER_FLEET_CALLS_PER_HOUR", "1000", _at_least_one,
             "calls of the fleet API (/v1) that one key may make in an hour", "NUMBER"),
+    Setting("fleet-max-printers", "OBICO_SERVER_FLEET_MAX_PRINTERS", "0", _whole,
+            "printers that one organization may have, 0 = no limit", "NUMBER"),
+    Setting("fleet-max-jobs-queued", "OBICO_SERVER_FLEET_MAX_JOBS_QUEUED", "0", _whole,
+            "jobs that may wait in one organization's queue, 0 = no limit", "NUMBER"),
+    Setting("fleet-max-users", "OBICO_SERVER_FLEET_MAX_USERS", "0", _whole,
+            "people that one organization may have, 0 = no limit", "NUMBER"),
     Setting("media-max-age-days", "OBICO_SERVER_MEDIA_MAX_AGE_DAYS", "180", _whole,
             "days that videos and pictures of a print are kept after its end, 0 = no limit", "DAYS"),
     Setting("media-max-prints", "OBICO_SERVER_MEDIA_MAX_PRINTS", "200", _whole,

@@ -12,6 +12,7 @@ from reference_server.services.fleet.groups import FleetGroups
 from reference_server.services.fleet.keys import Keys
 from reference_server.services.fleet.once import KeptAnswers
 from reference_server.services.fleet.people import People
+from reference_server.services.fleet.plan import Plan
 from reference_server.services.fleet.printers import FleetPrinterBook
 from reference_server.services.fleet.rate import RateLimits
 from reference_server.services.ports import Store
@@ -23,8 +24,9 @@ SESSION_FACTOR = 20
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A wing adds its services here."""
+    """A wing adds its services here. `plan`: what the operator allows."""
 
+    plan: Plan
     keys: Keys
     people: People
     groups: FleetGroups
@@ -39,6 +41,7 @@ def make_fleet(
     config: ServerConfig, store: Store, now: Now, clock: Callable[[], float], random: RandomBytes
 ) -> Fleet:
     return Fleet(
+        plan=config.plan,
         keys=Keys(store, now, random),
         people=People(store),
         groups=FleetGroups(store, now, random),
