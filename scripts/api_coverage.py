@@ -117,18 +117,18 @@ def _expand(text: str) -> list[str]:
     return [name for word in found[1].split(",") for name in _expand(before + word + after)]
 
 
-def claims() -> dict[str, list[str]]:
-    """Row → the tests that claim it."""
+def claims(mark: str = "covers") -> dict[str, list[str]]:
+    """Row → the tests that claim it with that decorator."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         text = path.read_text(encoding="utf-8")
-        if "covers(" not in text:
+        if f"{mark}(" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "covers":
+                if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == mark:
                     for argument in decorator.args:
                         for name in _expand(str(ast.literal_eval(argument))):
                             found.setdefault(name, []).append(f"{path.relative_to(ROOT).as_posix()}::{node.name}")

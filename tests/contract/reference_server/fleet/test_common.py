@@ -15,6 +15,7 @@ import pytest
 from reference_server.services.clock import utc_now
 from reference_server.services.fleet import ids
 from tests.contract.reference_server.fleet.farm import Farm
+from tests.covers import covers_fleet
 from tests.unit.reference_server.support import BASE
 
 
@@ -53,6 +54,7 @@ def test_a_key_is_shown_once_and_lets_in_by_bearer_and_by_basic(tmp_path: Path) 
     story(tmp_path, tell)
 
 
+@covers_fleet("error invalid_api_key")
 @pytest.mark.parametrize(
     "given", [None, "Bearer nonsense", "Bearer pf_live_00", "Basic ???", "Token x", "Bearer ors_1"]
 )
@@ -82,6 +84,7 @@ def test_a_revoked_and_an_expired_key(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet("error insufficient_permissions")
 def test_scopes(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         reader = await farm.client(scopes=("printers:read",))
@@ -112,6 +115,12 @@ def test_a_session_needs_the_csrf_header(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet(
+    "list ?{page,per_page,sort,fields}",
+    "list ?per_page max 100",
+    "list ?sort=-created_at",
+    "Pagination.{page,per_page,total,total_pages}",
+)
 def test_lists(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
@@ -130,6 +139,7 @@ def test_lists(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet("error invalid_request", "error resource_not_found")
 def test_errors_of_bodies_paths_and_methods(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
@@ -149,6 +159,7 @@ def test_errors_of_bodies_paths_and_methods(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet("error internal_error")
 def test_a_bug_is_an_internal_error_with_the_request_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
@@ -176,6 +187,7 @@ def test_another_organization_sees_nothing(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet("error rate_limit_exceeded")
 def test_rate_limit(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
