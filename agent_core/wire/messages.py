@@ -63,6 +63,7 @@ class Capability(str, Enum):
     COMMAND_ACK = "command_ack"
     COMMAND_WHY = "command_why"
     TUNNEL_STREAM = "tunnel_stream"
+    JOB_ORDER = "job_order"
 
 
 def _known(enum: type[Enum], value: object) -> Any:

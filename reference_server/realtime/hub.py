@@ -33,9 +33,10 @@ LONGEST_REF = 200
 LIST_KEY = 0
 """The outbox key of `{"printers": […]}`; printers' ids begin at 1."""
 
-CAPABILITIES = frozenset(
-    {Capability.EVENT_ACK, Capability.COMMAND_ACK, Capability.COMMAND_WHY, Capability.TUNNEL_STREAM}
-)
+CAPABILITIES = frozenset({
+    Capability.EVENT_ACK, Capability.COMMAND_ACK, Capability.COMMAND_WHY, Capability.TUNNEL_STREAM,
+    Capability.JOB_ORDER,
+})  # fmt: skip
 
 
 class Hub:

@@ -64,7 +64,7 @@ def test_the_greeting_names_what_the_server_can(agent: Socket) -> None:
         "remote_status": {"viewing": False, "should_watch": False},
         "server": {
             "name": "reference_server", "version": "3.0.0.dev0",
-            "capabilities": ["command_ack", "command_why", "event_ack", "tunnel_stream"],
+            "capabilities": ["command_ack", "command_why", "event_ack", "job_order", "tunnel_stream"],
         },
     }
 
