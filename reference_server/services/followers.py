@@ -27,3 +27,11 @@ class PrintChange:
 class Follower(Protocol):
     def follow(self, tx: Transaction, change: PrintChange) -> None:
         """Called before the commit; what it raises undoes everything."""
+
+
+class PrinterRemoval(Protocol):
+    """Who wants to know, in the same transaction, that a printer was archived (or deleted without that), by
+    whichever API. One that comes back is another matter: its agent links anew."""
+
+    def printer_removed(self, tx: Transaction, printer: Printer) -> None:
+        """`printer`: as it is now. Its agent is cut off after the commit; a print under way goes on unseen."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from reference_server.services.commands import CommandLog
 from reference_server.services.model import Json, PrinterRecord
 from reference_server.services.packed import pack, unpack
-from reference_server.services.watching import is_printing
+from reference_server.services.watching import is_closed, is_printing
 
 STATUS_LIFE = 120.0
 """Seconds that a status counts as news (wire-protocol.md §3.3)."""
@@ -66,6 +66,7 @@ class LivePrinter:
     status_ts: float = 0.0  # its `_ts`
     status_at: float = 0.0  # monotonic seconds
     is_printing: bool = False  # by its flags
+    is_closed: bool = False  # the agent is there and its printer is not
     last_seen_at: datetime | None = None
     agent_connected: bool = False
     online_since: datetime | None = None  # when the present connection of its agent began
@@ -83,7 +84,7 @@ class LivePrinter:
         return unpack(self.packed) if self.packed is not None else None
 
     def forget_status(self) -> None:
-        self.packed, self.is_printing = None, False
+        self.packed, self.is_printing, self.is_closed = None, False, False
 
     def take_status(self, status: Json | None, clock: float, *, may_be_old: bool) -> bool:
         """Note what the agent says; True if clients see a difference.
@@ -103,7 +104,7 @@ class LivePrinter:
         if may_be_old and self.packed is not None and _number(ts) < self.status_ts:
             return False
         self.packed, self.status_ts, self.status_at = pack(status), _number(ts), clock
-        self.is_printing = is_printing(status)
+        self.is_printing, self.is_closed = is_printing(status), is_closed(status)
         return True
 
     def expire_status(self, clock: float) -> bool:

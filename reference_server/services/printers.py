@@ -8,6 +8,7 @@ from dataclasses import replace
 from reference_server.services import agent_settings, event_text
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, NotFound
+from reference_server.services.followers import PrinterRemoval
 from reference_server.services.model import (
     AlertOverwrite,
     EventKind,
@@ -42,8 +43,12 @@ def owned(tx: Transaction, user: User, printer_id: int, *, archived: bool = True
 
 
 class Printers:
-    def __init__(self, store: Store, now: Now, random: RandomBytes) -> None:
-        self._store, self._now, self._random = store, now, random
+    """`removals`: told of every printer that is archived or deleted."""
+
+    def __init__(
+        self, store: Store, now: Now, random: RandomBytes, removals: Sequence[PrinterRemoval] = ()
+    ) -> None:
+        self._store, self._now, self._random, self._removals = store, now, random, tuple(removals)
 
     def all(self, user: User, *, archived: bool) -> Sequence[PrinterRecord]:
         with self._store.read() as tx:
@@ -103,13 +108,25 @@ class Printers:
     def set_archived(self, user: User, printer_id: int, archived: bool) -> PrinterRecord:
         with self._store.write() as tx:
             printer = owned(tx, user, printer_id)
-            at = (printer.archived_at or self._now()) if archived else None
-            return self._save(tx, replace(printer, archived_at=at))
+            was, at = printer.archived_at, (printer.archived_at or self._now()) if archived else None
+            printer = replace(printer, archived_at=at)
+            tx.printers.save(printer)
+            if archived and was is None:
+                self._removed(tx, printer)
+            return tx.printers.record(printer)
 
     def delete(self, user: User, printer_id: int) -> None:
         with self._store.write() as tx:
             printer = owned(tx, user, printer_id)
-            tx.printers.save(replace(printer, deleted_at=self._now(), current_print_id=None))
+            was_archived = printer.archived_at is not None
+            printer = replace(printer, deleted_at=self._now(), current_print_id=None)
+            tx.printers.save(printer)
+            if not was_archived:
+                self._removed(tx, printer)
+
+    def _removed(self, tx: Transaction, printer: Printer) -> None:
+        for removal in self._removals:
+            removal.printer_removed(tx, printer)
 
     def take_settings(self, printer_id: int, said: Json) -> PrinterRecord | None:
         """What the agent said of itself; None if the printer is gone."""

@@ -35,6 +35,12 @@ def is_printing(status: Json | None) -> bool:
     return isinstance(flags, dict) and flags.get("printing") is True
 
 
+def is_closed(status: Json | None) -> bool:
+    """Whether the agent's host has lost its printer (wire-protocol.md §3.3, `closedOrError`)."""
+    flags = _state(status).get("flags")
+    return isinstance(flags, dict) and flags.get("closedOrError") is True
+
+
 def is_downloading(status: Json | None) -> bool:
     """Whether the agent fetches a file that it is to print (wire-protocol.md §3.3)."""
     return _state(status).get("text") == "G-Code Downloading"

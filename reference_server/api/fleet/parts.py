@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,13 +25,15 @@ SESSION_FACTOR = 20
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A wing adds its services here. `plan`: what the operator allows."""
+    """A wing adds its services here. `plan`: what the operator allows. `changed`: set, on the event loop, when
+    something has happened that may let a job go to a printer; whoever waits for it clears it first and then looks."""
 
     plan: Plan
     keys: Keys
     people: People
     groups: FleetGroups
     printers: FleetPrinterBook
+    changed: asyncio.Event
     answers: KeptAnswers
     in_flight: InFlight
     key_limits: RateLimits
@@ -45,7 +48,8 @@ def make_fleet(
         keys=Keys(store, now, random),
         people=People(store),
         groups=FleetGroups(store, now, random),
-        printers=FleetPrinterBook(store),
+        printers=FleetPrinterBook(store, now, random),
+        changed=asyncio.Event(),
         answers=KeptAnswers(store, now),
         in_flight=InFlight(),
         key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),

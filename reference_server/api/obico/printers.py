@@ -15,7 +15,7 @@ from reference_server.api.context import Context
 from reference_server.api.obico.parameters import Blank, Compat
 from reference_server.api.responses import Json, empty
 from reference_server.realtime.web_socket import printer_credential, share_credential
-from reference_server.services.model import PrinterRecord, Scope
+from reference_server.services.model import PrinterRecord, Scope, User
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"])
 
@@ -107,13 +107,20 @@ async def delete_printer(printer_id: Id, context: Services, caller: User_) -> Re
 @router.post("/{printer_id}/archive/", status_code=204)
 @router.post("/{printer_id}/unarchive/", status_code=204)
 async def archive_printer(printer_id: Id, request: Request, context: Services, caller: User_) -> Response:
-    archived = request.url.path.rstrip("/").endswith("/archive")
-    record = await run_in_threadpool(context.printers.set_archived, caller.user, printer_id, archived)
-    context.hub.update(record)
-    if archived:
-        context.hub.drop_agent(printer_id, "the printer was archived")
-        context.hub.revoke(printer_credential(printer_id), "the printer was archived")
-        for share in await run_in_threadpool(context.sharing.of, caller.user, printer_id):
-            context.hub.revoke(share_credential(share.id), "the printer was archived")
+    if request.url.path.rstrip("/").endswith("/archive"):
+        await cut_off(context, caller.user, printer_id)
+        return empty(204)
+    context.hub.update(await run_in_threadpool(context.printers.set_archived, caller.user, printer_id, False))
     await announce(context, caller.user.id)
     return empty(204)
+
+
+async def cut_off(context: Context, user: User, printer_id: int) -> None:
+    """Archive it: neither its agent nor a visitor of a share gets any further. Raises NotFound."""
+    record = await run_in_threadpool(context.printers.set_archived, user, printer_id, True)
+    context.hub.update(record)
+    context.hub.drop_agent(printer_id, "the printer was archived")
+    context.hub.revoke(printer_credential(printer_id), "the printer was archived")
+    for share in await run_in_threadpool(context.sharing.of, user, printer_id):
+        context.hub.revoke(share_credential(share.id), "the printer was archived")
+    await announce(context, user.id)

@@ -20,6 +20,14 @@ NAME_LIMIT = 100
 GROUPS_PER_ORGANIZATION = 1_000
 
 
+def checked_group_name(name: str, field: str = "name") -> str:
+    """Raises Invalid."""
+    name = clean(name, NAME_LIMIT + 1)
+    if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
+        raise Invalid.field(field, f"A name of 1 to {NAME_LIMIT} characters is needed.")
+    return name
+
+
 def group_named(tx: Transaction, caller: Identity, public_id: str) -> Group:
     """Raises NotFound, also for another organization's."""
     group = tx.fleet.groups.get(public_id)
@@ -42,7 +50,7 @@ class FleetGroups:
 
     def create(self, caller: Identity, name: str, once: Once) -> Group:
         """Raises Invalid, Conflict."""
-        name = _checked(name)
+        name = checked_group_name(name)
         with self._store.write() as tx:
             if once.made is not None:
                 return group_named(tx, caller, once.made)
@@ -55,7 +63,7 @@ class FleetGroups:
 
     def rename(self, caller: Identity, public_id: str, name: str) -> Group:
         """Raises NotFound, Invalid, Conflict."""
-        name = _checked(name)
+        name = checked_group_name(name)
         with self._store.write() as tx:
             group = replace(group_named(tx, caller, public_id), name=name, updated_at=self._now())
             tx.fleet.groups.save(group)
@@ -65,10 +73,3 @@ class FleetGroups:
         """Its printers stay, in no group. Raises NotFound."""
         with self._store.write() as tx:
             tx.fleet.groups.remove(group_named(tx, caller, public_id).id)
-
-
-def _checked(name: str) -> str:
-    name = clean(name, NAME_LIMIT + 1)
-    if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
-        raise Invalid.field("name", f"A name of 1 to {NAME_LIMIT} characters is needed.")
-    return name
