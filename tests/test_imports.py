@@ -28,6 +28,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "moonraker_obico": ("moonraker_obico", "agent_core"),
     "reference_server": ("reference_server", "agent_core.wire", "agent_core.gcode"),
     "reference_server.services": ("reference_server.services", "agent_core.wire", "agent_core.gcode"),
+    "demo.farm": ("demo", "agent_core.gcode"),
+    "demo.farm.printer": (),
     "reference_server.store": ("reference_server.store", "reference_server.services"),
 }
 
