@@ -67,6 +67,7 @@ from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
 from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
+from reference_server.services.fleet.material_uses import MaterialFollower
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters, Timelapse
@@ -159,7 +160,7 @@ def make_context(
     calls = PassthruDesk(hub, lambda: random(8).hex())
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
-    followers = (NoticeWriter(), TimelapseFollower(now))
+    followers = (NoticeWriter(), TimelapseFollower(now), MaterialFollower(now))
     room = Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)
     images = LatestPictures(media, room, random)
     limits = RetentionSettings(config.media_max_age_days, config.media_max_prints, config.media_max_disk_percent)

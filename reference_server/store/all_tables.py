@@ -12,6 +12,7 @@ from reference_server.store import (
     timelapse_tables,
     tunnel_tables,
 )
+from reference_server.store.fleet import material_tables
 from reference_server.store.fleet import tables as fleet_tables
 
 metadata = tables.Base.metadata
@@ -21,6 +22,7 @@ TABLE_MODULES = (
     detection_tables,
     file_tables,
     fleet_tables,
+    material_tables,
     notice_tables,
     security_tables,
     tables,

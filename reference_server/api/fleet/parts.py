@@ -11,6 +11,7 @@ from reference_server.config import ServerConfig
 from reference_server.services.clock import Now
 from reference_server.services.fleet.groups import FleetGroups
 from reference_server.services.fleet.keys import Keys
+from reference_server.services.fleet.materials import FleetMaterials, MaterialsInPrinters
 from reference_server.services.fleet.once import KeptAnswers
 from reference_server.services.fleet.people import People
 from reference_server.services.fleet.plan import Plan
@@ -34,6 +35,7 @@ class Fleet:
     groups: FleetGroups
     printers: FleetPrinterBook
     changed: asyncio.Event
+    materials: FleetMaterials
     answers: KeptAnswers
     in_flight: InFlight
     key_limits: RateLimits
@@ -48,8 +50,9 @@ def make_fleet(
         keys=Keys(store, now, random),
         people=People(store),
         groups=FleetGroups(store, now, random),
-        printers=FleetPrinterBook(store, now, random),
+        printers=FleetPrinterBook(store, now, random, materials=MaterialsInPrinters()),
         changed=asyncio.Event(),
+        materials=FleetMaterials(store, now, random),
         answers=KeptAnswers(store, now),
         in_flight=InFlight(),
         key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),

@@ -30,9 +30,12 @@ class Heater(Shown):
 
 class LoadedMaterial(Shown):
     id: Annotated[str, Field(examples=["mat_abcdefgh2345"])]
+    tool: int
     type: str
-    color: str
-    remaining_weight: Annotated[float | None, Field(description="g")]
+    brand: str | None
+    color: str | None
+    remaining_weight: Annotated[float, Field(description="g")]
+    status: Literal["active", "low", "empty"]
 
 
 class PrinterShown(Shown):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus, MaterialUse
 from reference_server.services.fleet.model import (
     FleetAnswer,
     FleetEvent,
@@ -104,6 +105,40 @@ class FleetAnswers(Protocol):
     def remove_older(self, before: datetime) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class MaterialFilter:
+    """`type` in any case; `q`: a part of type, brand or colour."""
+
+    organization_id: int
+    type: str | None = None
+    status: MaterialStatus | None = None
+    printer_id: int | None = None
+    q: str | None = None
+
+
+class Materials(Protocol):
+    def add(self, material: Material) -> Material: ...
+    def save(self, material: Material) -> None: ...
+    def get(self, public_id: str) -> Material | None: ...
+    def by_id(self, material_id: int) -> Material | None: ...
+    def count(self, organization_id: int) -> int:
+        """Those that are not archived."""
+
+    def list(self, wanted: MaterialFilter, window: Window) -> tuple[Sequence[Material], int]:
+        """Those that are not archived."""
+
+    def in_printer(self, printer_id: int) -> Sequence[Material]:
+        """By tool."""
+
+    def loaded(self, user_id: int) -> Mapping[int, tuple[LoadedMaterial, ...]]:
+        """What is in the printers of an account: by the printer's (Obico) id, then by tool; those with none are not
+        in it."""
+
+    def use(self, print_id: int) -> MaterialUse | None: ...
+    def put_use(self, use: MaterialUse) -> None:
+        """Added, or in place of that print's."""
+
+
 class FleetRows(Protocol):
     """A wing adds its own here, and to store/fleet/repositories.py."""
 
@@ -119,3 +154,5 @@ class FleetRows(Protocol):
     def events(self) -> FleetEvents: ...
     @property
     def answers(self) -> FleetAnswers: ...
+    @property
+    def materials(self) -> Materials: ...

@@ -28,7 +28,8 @@ class PrinterMaterials(Protocol):
     """What the materials wing tells of printers."""
 
     def in_printers(self, tx: Transaction, organization_id: int) -> Mapping[int, Sequence[Json]]:
-        """Printer id -> the materials loaded, as plain values: `id`, `type`, `color`, `remaining_weight`."""
+        """Printer id -> the materials loaded, by tool, as plain values: `id`, `type`, `color`,
+        `remaining_weight` and so on."""
 
 
 class NoJobs:

@@ -166,3 +166,66 @@ def upgrade() -> None:
     op.create_index("ix_fleet_printers_user_id", "fleet_printers", ["user_id"])
     op.add_column("audit_entries", sa.Column("account_id", sa.Integer(), nullable=True))
     op.create_index("ix_audit_entries_account_id_id", "audit_entries", ["account_id", "id"])
+    _materials()
+
+
+def _materials() -> None:
+    op.create_table(
+        "fleet_materials",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=100), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("weighed_at", sa.DateTime(), nullable=False),
+        sa.Column("brand", sa.String(length=100), nullable=True),
+        sa.Column("color", sa.String(length=100), nullable=True),
+        sa.Column("diameter", sa.Float(), nullable=False),
+        sa.Column("density", sa.Float(), nullable=True),
+        sa.Column("spool_weight", sa.Float(), nullable=False),
+        sa.Column("remaining_weight", sa.Float(), nullable=False),
+        sa.Column("cost_per_kg", sa.Float(), nullable=True),
+        sa.Column("reorder_threshold", sa.Float(), nullable=True),
+        sa.Column("printer_id", sa.Integer(), nullable=True),
+        sa.Column("tool", sa.Integer(), nullable=False),
+        sa.Column("loaded_at", sa.DateTime(), nullable=True),
+        sa.Column("low_told", sa.Boolean(), nullable=False),
+        sa.Column("empty_told", sa.Boolean(), nullable=False),
+        sa.Column("archived_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_fleet_materials_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["printer_id"], ["printers.id"], name=op.f("fk_fleet_materials_printer_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_materials")),
+        sa.UniqueConstraint("printer_id", "tool", name=op.f("uq_fleet_materials_printer_id_tool")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_materials_public_id")),
+    )
+    op.create_index("ix_fleet_materials_organization_id", "fleet_materials", ["organization_id"])
+    op.create_table(
+        "fleet_material_uses",
+        sa.Column("print_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("material_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(), nullable=False),
+        sa.Column("mm", sa.Float(), nullable=True),
+        sa.Column("grams", sa.Float(), nullable=False),
+        sa.Column("taken", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["material_id"], ["fleet_materials.id"], name=op.f("fk_fleet_material_uses_material_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["print_id"], ["prints.id"], name=op.f("fk_fleet_material_uses_print_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_fleet_material_uses_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("print_id", name=op.f("pk_fleet_material_uses")),
+    )
+    op.create_index("ix_fleet_material_uses_material_id", "fleet_material_uses", ["material_id"])
+    op.create_index("ix_fleet_material_uses_user_id_at", "fleet_material_uses", ["user_id", "at"])

@@ -1,0 +1,150 @@
+"""Spools of filament, what prints took off them, and what is told of them (fleet-api.md §4). Pure.
+
+Weights in g, lengths and diameters in mm, densities in g/cm³, `cost_per_kg` in the organization's currency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from reference_server.services.fleet.filament import (
+    ASSUMED_DENSITY,
+    DEFAULT_DIAMETER,
+    density_of_type,
+    grams,
+)
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""A print's end is told by the agent's clock, a spool's weighing by the server's: so much may be between them."""
+
+
+class MaterialStatus(str, Enum):
+    ACTIVE = "active"
+    LOW = "low"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """`printer_id`: loaded there, in `tool`, since `loaded_at`. `weighed_at`: when a person last said how much is left.
+    `low_told`, `empty_told`: the event was raised and nobody has refilled since."""
+
+    id: int
+    public_id: str
+    organization_id: int
+    type: str
+    created_at: datetime
+    updated_at: datetime
+    weighed_at: datetime
+    brand: str | None = None
+    color: str | None = None
+    diameter: float = DEFAULT_DIAMETER
+    density: float | None = None
+    spool_weight: float = 1000.0
+    remaining_weight: float = 1000.0
+    cost_per_kg: float | None = None
+    reorder_threshold: float | None = None
+    printer_id: int | None = None
+    tool: int = 0
+    loaded_at: datetime | None = None
+    low_told: bool = False
+    empty_told: bool = False
+    archived_at: datetime | None = None
+
+    @property
+    def status(self) -> MaterialStatus:
+        if self.remaining_weight <= 0:
+            return MaterialStatus.EMPTY
+        if self.reorder_threshold is not None and self.remaining_weight <= self.reorder_threshold:
+            return MaterialStatus.LOW
+        return MaterialStatus.ACTIVE
+
+    @property
+    def effective_density(self) -> float:
+        return self.density or density_of_type(self.type) or ASSUMED_DENSITY
+
+    @property
+    def density_source(self) -> str:
+        """`given`, `type` (the table's) or `assumed`: the type is unknown."""
+        if self.density:
+            return "given"
+        return "type" if density_of_type(self.type) else "assumed"
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialUse:
+    """What one print took of a material: one for each print that ended with a spool in its printer. `at`: the print's
+    end; `noted_at`: when we heard of it; `mm` None: nobody has said yet; `taken`: the part of `grams` by which the
+    spool's rest was made less."""
+
+    print_id: int
+    user_id: int
+    material_id: int
+    at: datetime
+    noted_at: datetime
+    mm: float | None = None
+    grams: float = 0.0
+    taken: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMaterial:
+    """A spool in a printer; `remaining` g."""
+
+    material_id: str
+    tool: int
+    type: str
+    brand: str | None
+    color: str | None
+    remaining: float
+    status: MaterialStatus
+
+
+def is_in(material: Material, ended_at: datetime) -> bool:
+    """Whether the spool was in the printer when a print ended that is only told of now."""
+    return material.loaded_at is not None and ended_at >= material.loaded_at - CLOCKS_DIFFER
+
+
+def use_of(
+    material: Material, before: MaterialUse | None, print_id: int, user_id: int, mm: float | None, ended_at: datetime,
+    now: datetime,
+) -> tuple[Material, MaterialUse]:  # fmt: skip
+    """The spool and the print's use of it after the print has ended, or after its end is known better (`before` is what
+    was thought then: that is put back first, so a correction counts once). A spool that a person has weighed since is
+    left as it is: that weighing has this print in it."""
+    used = grams(mm, material.effective_density, material.diameter) if mm is not None and mm > 0 else 0.0
+    taken = before.taken if before is not None else 0.0
+    if before is not None:
+        weighed_since = material.weighed_at > before.noted_at
+    else:
+        weighed_since = ended_at < material.weighed_at - CLOCKS_DIFFER
+    if not weighed_since:
+        full = material.remaining_weight + taken
+        taken = min(used, full)
+        material = replace(material, remaining_weight=full - taken)
+    return material, MaterialUse(print_id, user_id, material.id, ended_at, now, mm, used, taken)
+
+
+def told(material: Material) -> tuple[Material, tuple[str, ...]]:
+    """What is to be told of the spool as it is now, once each until it is refilled."""
+    names: list[str] = []
+    status = material.status
+    low = status is MaterialStatus.LOW or (status is MaterialStatus.EMPTY and material.reorder_threshold is not None)
+    if low and not material.low_told:
+        names.append("material.low")
+        material = replace(material, low_told=True)
+    if status is MaterialStatus.EMPTY and not material.empty_told:
+        names.append("material.empty")
+        material = replace(material, empty_told=True)
+    return material, tuple(names)
+
+
+def refilled(material: Material) -> Material:
+    """After a person's change: what is no longer so may be told again."""
+    status = material.status
+    return replace(
+        material, low_told=material.low_told and status is not MaterialStatus.ACTIVE,
+        empty_told=material.empty_told and status is MaterialStatus.EMPTY,
+    )  # fmt: skip
