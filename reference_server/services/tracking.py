@@ -107,7 +107,9 @@ class Tracking:
             self._correct(tx, printer, outcome.corrected)
         if events or outcome.corrected is not None:
             # A print may have been saved twice on the way: the newest version of each is told.
-            prints = {job.id: job for job in stored.values()} | ({current.id: current} if current else {})
+            # One that ends without a change (its cancellation was told before) is told by its event.
+            ended = (stored.get(draft.target, draft.target) for draft in outcome.events)
+            prints = {job.id: job for job in (*ended, *stored.values(), *([current] if current else []))}
             change = PrintChange(printer, tuple(prints.values()), events, outcome.corrected)
             for follower in self._followers:
                 follower.follow(tx, change)

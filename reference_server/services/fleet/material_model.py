@@ -123,7 +123,7 @@ def use_of(
     if not weighed_since:
         full = material.remaining_weight + taken
         taken = min(used, full)
-        material = replace(material, remaining_weight=full - taken)
+        material = replace(material, remaining_weight=round(full - taken, 3))  # mg: no crumbs
     return material, MaterialUse(print_id, user_id, material.id, ended_at, now, mm, used, taken)
 
 
