@@ -159,6 +159,25 @@ def test_errors_of_bodies_paths_and_methods(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+def test_json_that_curl_calls_a_form(tmp_path: Path) -> None:
+    async def tell(farm: Farm) -> None:
+        client = await farm.client()
+        for name, kind in (
+            ("a", "application/x-www-form-urlencoded"),
+            ("b", "application/json; charset=utf-8"),
+            ("c", ""),
+        ):
+            content = f'{{"name": "{name}"}}'.encode()
+            headers = {"Content-Type": kind} if kind else {}
+            assert (await client.http.post("/groups", content=content, headers=headers)).status_code == 201
+        form = await client.http.post("/groups", data={"name": "d"})
+        refused(form, 422, "invalid_request")
+        plain = await client.http.post("/groups", content=b'{"name": "d"}', headers={"Content-Type": "text/plain"})
+        refused(plain, 422, "invalid_request")
+
+    story(tmp_path, tell)
+
+
 @covers_fleet("error internal_error")
 def test_a_bug_is_an_internal_error_with_the_request_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(farm: Farm) -> None:
