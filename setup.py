@@ -43,12 +43,14 @@ setup(
     extras_require={
         "vision": ["numpy>=1.23", "opencv-python-headless>=4.7"],
         "sentry": ["sentry-sdk>=1.40"],
+        "client": ["httpx>=0.27"],
         "server": [
             "alembic>=1.12",
             "apprise>=1.9",
             "argon2-cffi>=23.1",
             "av>=14.0",
             "fastapi>=0.110",
+            "httpx>=0.27",  # for obico-fleet beside the server; the server itself does not import it
             "orjson>=3.9",
             "pyotp>=2.9",
             "python-multipart>=0.0.18",

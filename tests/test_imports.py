@@ -31,6 +31,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "demo.farm": ("demo", "agent_core.gcode"),
     "demo.farm.printer": (),
     "reference_server.store": ("reference_server.store", "reference_server.services"),
+    "reference_server.client": ("reference_server.client", "agent_core.wire.version"),
 }
 
 # Third-party modules that a part must not know.
@@ -40,6 +41,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "agent_core.gcode": ("requests", "urllib3", "websocket", "sqlite3"),
     "moonraker_obico": ("octoprint", "moonraker", "fastapi", "sqlalchemy", "flask"),
     "octoprint_obico": ("moonraker", "fastapi", "sqlalchemy"),
+    "reference_server.client": ("fastapi", "starlette", "sqlalchemy", "uvicorn", "pydantic"),
     "reference_server.services": ("fastapi", "starlette", "sqlalchemy", "uvicorn", "sqlite3"),
 }
 

@@ -1,0 +1,1 @@
+"""The fleet API's client, without a server."""
