@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from demo.processes import wait_for
@@ -31,6 +32,7 @@ class Rest:
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url
         self.key = key
+        self._session: Mapping[str, str] = {}
 
     # --- becoming somebody ---
 
@@ -42,6 +44,12 @@ class Rest:
         headers = {"Cookie": cookies, "X-CSRFToken": str(answer["csrf_token"])}
         made, _ = self._exchange("POST", "/api/v1/api_keys/", {"name": "demo"}, headers)
         self.key = str(made["key"])
+        self._session = headers
+
+    def new_fleet_key(self, name: str = "demo", scopes: Sequence[str] = ("admin:*",)) -> str:
+        """A key for `/v1`, after `set_up`."""
+        body = {"name": name, "scopes": list(scopes)}
+        return str(self._exchange("POST", "/v1/api-keys", body, self._session)[0]["key"])
 
     # --- calls ---
 
@@ -123,5 +131,5 @@ class Rest:
         except urllib.error.HTTPError as error:
             text = error.read().decode("utf-8", "replace")[:300]
             raise Refused(error.code, f"the server answered {error.code} to {address}: {text}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:  # the second: it died in mid-answer
             raise Refused(0, f"the server did not answer {address}: {error}") from None
