@@ -52,6 +52,7 @@ from reference_server.media.video import VideoBuilder
 from reference_server.realtime.agent_socket import AgentSocket
 from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
+from reference_server.realtime.fleet_watch import FleetWatch
 from reference_server.realtime.hub import Hub
 from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
@@ -67,6 +68,7 @@ from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
 from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
+from reference_server.services.fleet.beds import BedFollower, PrinterErrors
 from reference_server.services.fleet.material_uses import MaterialFollower
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
@@ -160,7 +162,13 @@ def make_context(
     calls = PassthruDesk(hub, lambda: random(8).hex())
     printer_service = Printers(database, now, random)
     limit = config.pic_limit_per_minute
-    followers = (NoticeWriter(), TimelapseFollower(now), MaterialFollower(now))
+    followers = (
+        NoticeWriter(),
+        TimelapseFollower(now),
+        MaterialFollower(now),
+        BedFollower(now),
+        PrinterErrors(now),
+    )
     room = Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)
     images = LatestPictures(media, room, random)
     limits = RetentionSettings(config.media_max_age_days, config.media_max_prints, config.media_max_disk_percent)
@@ -284,6 +292,7 @@ def create_app(
         eyes = make_eyes(config, lambda frame: f"{config.local_url}{signer.url(frame.jpeg_path, now().timestamp())}")
         sight, seers = Sight(eyes.detector, eyes.tagger), (eyes.worker,)
     context = make_context(config, database, now, clock, random, signer, key, sight)
+    farm_watch = FleetWatch(context.hub, context.fleet.presence, clock, context.fleet.changed)
     workers: tuple[BackgroundWorker, ...] = (
         *seers,
         BackgroundWorker("detection", context.detection.run),
@@ -292,6 +301,7 @@ def create_app(
         BackgroundWorker("alerts", DeliveryWorker(context.alert_queue, context.courier, now, clock).run),
         BackgroundWorker("time-lapse", context.timelapse.run),
         BackgroundWorker("retention", context.retention.run),
+        BackgroundWorker("farm's printers", farm_watch.run),
         BackgroundWorker("printers' ports", lambda stop: _open_ports(context, stop)),
     )
 

@@ -52,6 +52,8 @@ class Hub:
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self.on_revoke: Callable[[str], None] = lambda _credential: None
         """Told of every credential that has ended."""
+        self.on_news: Callable[[LivePrinter], None] = lambda _live: None
+        """Told of every change of a printer, each status among them."""
 
     # --- agents --------------------------------------------------------------------------------------------------
 
@@ -174,6 +176,7 @@ class Hub:
         live = self.live.get(printer_id)
         if live is None:
             return
+        self.on_news(live)
         self._tell_remote_status(live)
         if not self.is_viewed(live):
             return

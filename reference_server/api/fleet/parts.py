@@ -15,6 +15,7 @@ from reference_server.services.fleet.materials import FleetMaterials, MaterialsI
 from reference_server.services.fleet.once import KeptAnswers
 from reference_server.services.fleet.people import People
 from reference_server.services.fleet.plan import Plan
+from reference_server.services.fleet.printer_events import Presence
 from reference_server.services.fleet.printers import FleetPrinterBook
 from reference_server.services.fleet.rate import RateLimits
 from reference_server.services.ports import Store
@@ -36,6 +37,7 @@ class Fleet:
     printers: FleetPrinterBook
     changed: asyncio.Event
     materials: FleetMaterials
+    presence: Presence
     answers: KeptAnswers
     in_flight: InFlight
     key_limits: RateLimits
@@ -53,6 +55,7 @@ def make_fleet(
         printers=FleetPrinterBook(store, now, random, materials=MaterialsInPrinters()),
         changed=asyncio.Event(),
         materials=FleetMaterials(store, now, random),
+        presence=Presence(store, now),
         answers=KeptAnswers(store, now),
         in_flight=InFlight(),
         key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),

@@ -81,3 +81,17 @@ class PrinterChange(Given):
     ] = None
     tags: Tags = Field(default_factory=list)
     auto_continue: bool = False
+
+
+class ActionGiven(Given):
+    action: ActionWord
+
+
+class ActionShown(Shown):
+    printer: str
+    action: ActionWord
+    state: Annotated[
+        Literal["accepted", "done", "failed"],
+        Field(description="`accepted`: under way, or its agent never tells; what came of it shows on the printer."),
+    ]
+    error: Annotated[str | None, Field(description="Why it failed, in the agent's words.")]

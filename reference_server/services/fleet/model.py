@@ -136,6 +136,7 @@ class FleetPrinter:
     tags: tuple[str, ...] = ()
     bed_clear: bool = True
     auto_continue: bool = False
+    told_online: bool = False  # by the last event of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ class FleetPrinters(Protocol):
     def of_account(self, user_id: int) -> Sequence[FleetPrinter]:
         """Neither archived nor deleted, by id."""
 
+    def told_online(self) -> Sequence[int]:
+        """Ids of the printers whose last event says so, of all organizations."""
+
     def save(self, printer: FleetPrinter) -> None: ...
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from reference_server.services.clock import Now
 from reference_server.services.errors import NotFound
+from reference_server.services.fleet.errors import PrinterBusy
 from reference_server.services.fleet.group_choice import group_for, group_named_or_invalid
 from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.model import FleetPrinter, Group
@@ -135,9 +136,13 @@ class FleetPrinterBook:
             return self._entry(tx, caller, printer, fleet)
 
     def clear_bed(self, caller: Identity, public_id: str) -> PrinterEntry:
-        """Somebody says that the bed is empty. Raises NotFound."""
+        """Somebody says that the bed is empty. Raises NotFound; PrinterBusy: a print is under way, or was when its
+        agent was last heard of."""
         with self._store.write() as tx:
             printer, fleet = fleet_printer_named(tx, caller, public_id)
+            job = tx.printers.record(printer).current_print
+            if job is not None and not job.ended:
+                raise PrinterBusy("A print is under way on this printer: its bed is not clear.")
             fleet = replace(fleet, bed_clear=True, updated_at=self._now())
             tx.fleet.printers.save(fleet)
             return self._entry(tx, caller, printer, fleet)

@@ -214,6 +214,9 @@ class SqlFleetPrinters:
         )
         return [to_entity(row, FleetPrinter) for row in self._session.scalars(query)]
 
+    def told_online(self) -> Sequence[int]:
+        return list(self._session.scalars(select(FleetPrinterRow.printer_id).where(FleetPrinterRow.told_online)))
+
     def save(self, printer: FleetPrinter) -> None:
         if (row := self._session.get(FleetPrinterRow, printer.printer_id)) is not None:
             copy_to(row, printer)
@@ -226,7 +229,7 @@ def add_fleet_printer(session: Session, printer: PrinterRow, random: RandomBytes
         FleetPrinterRow(
             printer_id=printer.id, public_id=ids.new_id(ids.PRINTER, random), user_id=printer.user_id,
             updated_at=printer.created_at, model="", location="", group_id=None, tags=(), bed_clear=True,
-            auto_continue=False,
+            auto_continue=False, told_online=False,
         )
     )  # fmt: skip
     session.flush()
@@ -250,7 +253,7 @@ def complete(session: Session, random: RandomBytes) -> None:
                 {
                     "printer_id": printer_id, "public_id": ids.new_id(ids.PRINTER, random), "user_id": user_id,
                     "updated_at": created_at, "model": "", "location": "", "group_id": None, "tags": (),
-                    "bed_clear": True, "auto_continue": False,
+                    "bed_clear": True, "auto_continue": False, "told_online": False,
                 }
                 for printer_id, user_id, created_at in missing
             ],

@@ -96,6 +96,7 @@ class FleetPrinterRow(Base):
     tags: Mapped[tuple[str, ...]] = mapped_column(Texts)
     bed_clear: Mapped[bool]
     auto_continue: Mapped[bool]
+    told_online: Mapped[bool]
 
 
 class FleetEventRow(Base):

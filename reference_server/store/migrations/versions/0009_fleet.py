@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("bed_clear", sa.Boolean(), nullable=False),
         sa.Column("auto_continue", sa.Boolean(), nullable=False),
+        sa.Column("told_online", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["group_id"], ["fleet_groups.id"], name=op.f("fk_fleet_printers_group_id"), ondelete="SET NULL"
         ),

@@ -13,6 +13,7 @@ from reference_server.services.live import LivePrinter
 from reference_server.services.model import PrinterRecord
 from tests.contract.reference_server.fleet.farm import Farm
 from tests.contract.reference_server.fleet.test_common import refused, story
+from tests.covers import covers_fleet
 from tests.fakes.agent import idle_status, job_status
 
 
@@ -36,6 +37,10 @@ def prints(farm: Farm, record: PrinterRecord, event: str = "PrintStarted", ts: i
     farm.context.hub.update(tracked.record)
 
 
+@covers_fleet(
+    "GET /v1/printers", "GET /v1/printers/{id}", "PATCH /v1/printers/{id}", "Printer.{id,name,status,model,firmware}",
+    "Printer.{temperatures,temperatures.hotend,temperatures.bed,progress,group,tags,created_at,updated_at}",
+)  # fmt: skip
 def test_a_printer_as_the_seed_shows_it(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
@@ -76,6 +81,10 @@ def test_a_printer_as_the_seed_shows_it(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet(
+    "GET /v1/printers ?{status,status=idle,status=printing,status=offline,group,tag,page,per_page}",
+    "list ?{sort,fields}", "list ?sort=-created_at",
+)  # fmt: skip
 def test_filters_and_sorting(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
@@ -154,6 +163,7 @@ def test_changes_are_checked(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+@covers_fleet("DELETE /v1/printers/{id}")
 def test_a_deleted_printer_is_archived_and_its_agent_cut_off(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client = await farm.client()
