@@ -20,7 +20,19 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from reference_server import VERSION
-from reference_server.api import accounts, alerts, audit, docs, errors, measures, oauth, pages, security, sockets
+from reference_server.api import (
+    accounts,
+    alerts,
+    audit,
+    docs,
+    errors,
+    invitations,
+    measures,
+    oauth,
+    pages,
+    security,
+    sockets,
+)
 from reference_server.api.agent import events, files, linking, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
@@ -237,7 +249,7 @@ def make_context(
         anonymous_throttle=Throttle(3600, 3600, clock),  # per address and hour (wire-protocol.md §2.2)
         announce_throttle=Throttle(20_000, 3600, clock),  # the same; an unlinked agent asks every 2 s
         picture_throttle=Throttle(limit, 60, clock) if limit else None,
-        fleet=make_fleet(config, database, now, clock, random),
+        fleet=make_fleet(config, database, accounts_service, now, clock, random),
     )
 
 
@@ -325,7 +337,7 @@ def create_app(
     )
     app.state.context = context
     routers = (
-        accounts, security, audit, measures,
+        accounts, security, invitations, audit, measures,
         printer, pictures, events, files, linking, printers, actions, prints, detection, alerts, library, sharing,
         discovery, others, oauth, tunnels, sockets, pages, docs,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from reference_server.api.audit import Note, note
 from reference_server.api.auth import (
     SESSION_COOKIE,
+    Caller,
     Id,
     Services,
     User_,
@@ -34,12 +36,15 @@ router = APIRouter(prefix="/api/v1", tags=["accounts"])
 async def state(request: Request, context: Services) -> Response:
     """What the page needs to know first; no credentials needed."""
     try:
-        user = (await identify(request)).user
+        shown = _me(await identify(request))
     except Unauthenticated:
-        user = None
-    needed = user is None and await run_in_threadpool(context.accounts.setup_needed)
-    shown = Views.user(user) if user is not None else None
-    return Json({"setup_needed": needed, "logged_in": user is not None, "user": shown})
+        shown = None
+    needed = shown is None and await run_in_threadpool(context.accounts.setup_needed)
+    return Json({"setup_needed": needed, "logged_in": shown is not None, "user": shown})
+
+
+def _me(caller: Caller) -> dict[str, Any]:
+    return Views.user(caller.person, caller.user, caller.role, caller.organization)
 
 
 @router.post("/auth/setup/")
@@ -51,7 +56,7 @@ async def setup(request: Request, context: Services) -> Response:
     note(request, Note("auth.setup", name=name))
     found = await run_in_threadpool(context.accounts.finish_setup, token, name, password, email, address)
     note(request, Note("auth.setup", found.user))
-    return _logged_in(request, context, found)
+    return await logged_in(request, context, found)
 
 
 @router.post("/auth/login/")
@@ -67,13 +72,15 @@ async def log_in(request: Request, context: Services) -> Response:
         note(request, Note("auth.login.code_asked", name=name))
         return Json({"second_factor": True})
     note(request, Note("auth.login", found.user))
-    return _logged_in(request, context, found)
+    return await logged_in(request, context, found)
 
 
-def _logged_in(request: Request, context: Context, found: LoggedIn) -> Response:
+async def logged_in(request: Request, context: Context, found: LoggedIn) -> Response:
     answer = Json({})
     token = set_session(context, request, answer, found.session_token)
-    answer.body = answer.render({"user": Views.user(found.user), "csrf_token": token})
+    place = await run_in_threadpool(context.fleet.keys.identify_person, found.user)
+    shown = Views.user(place.person, place.account, place.member.role, place.organization)
+    answer.body = answer.render({"user": shown, "csrf_token": token})
     answer.headers["content-length"] = str(len(answer.body))
     return answer
 
@@ -91,19 +98,19 @@ async def log_out(request: Request, context: Services, caller: User_) -> Respons
 
 @router.get("/users/me/")
 async def me(caller: User_) -> Response:
-    return Json(Views.user(caller.user))
+    return Json(_me(caller))
 
 
 @router.patch("/users/me/")
 async def change_me(request: Request, context: Services, caller: User_) -> Response:
     changes = await json_object(request)
-    shown = Views.user(caller.user)
-    return Json(Views.user(await run_in_threadpool(context.accounts.change, caller.user, changes, shown)))
+    await run_in_threadpool(context.accounts.change, caller.person, caller.user, changes, _me(caller))
+    return Json(_me(await identify(request)))
 
 
 @router.get("/api_keys/")
 async def api_keys(context: Services, caller: User_) -> Response:
-    keys = await run_in_threadpool(context.accounts.api_keys, caller.user)
+    keys = await run_in_threadpool(context.accounts.api_keys, caller.person)
     return Json([Views.api_key(key) for key in keys])
 
 
@@ -111,12 +118,15 @@ async def api_keys(context: Services, caller: User_) -> Response:
 async def create_api_key(request: Request, context: Services, caller: User_) -> Response:
     wanted = await json_object(request)
     scopes, expires_at = _scopes(wanted.get("scopes")), _time(wanted.get("expires_at"))
-    if any(not caller.may(scope) for scope in scopes):
+    if any(not caller.key_may(scope) for scope in scopes):
         raise Forbidden("A key cannot make one that may do more than itself.")
     key, secret = await run_in_threadpool(
-        context.accounts.create_api_key, caller.user, text(wanted, "name"), scopes, expires_at
+        context.accounts.create_api_key, caller.person, text(wanted, "name"), scopes, expires_at
     )
-    note(request, Note("api_keys.create", caller.user, via=caller.via, subject=f"api_keys {key.id}"))
+    told = Note(
+        "api_keys.create", caller.person, via=caller.via, subject=f"api_keys {key.id}", account_id=caller.user.id
+    )  # fmt: skip
+    note(request, told)
     return Json({**Views.api_key(key), "key": secret}, status_code=201)
 
 
@@ -145,6 +155,6 @@ def _time(value: object) -> datetime | None:
 
 @router.delete("/api_keys/{key_id}/")
 async def revoke_api_key(key_id: Id, context: Services, caller: User_) -> Response:
-    key = await run_in_threadpool(context.accounts.revoke_api_key, caller.user, key_id)
+    key = await run_in_threadpool(context.accounts.revoke_api_key, caller.person, key_id)
     context.hub.revoke(key.key_hash, "the API key was deleted")
     return empty(204)

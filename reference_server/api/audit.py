@@ -67,7 +67,7 @@ def _of(scope: Scope) -> Note | None:
     if caller is None or scope["method"] not in _VERBS:
         return None
     action, subject = action_and_subject(scope["method"], scope["path"])
-    return Note(action, caller.user, via=caller.via, subject=subject)
+    return Note(action, caller.person, via=caller.via, subject=subject, account_id=caller.user.id)
 
 
 class AuditTrail:
@@ -120,5 +120,5 @@ def _shown(entry: AuditEntry) -> dict[str, object]:
 async def audit_log(context: Services, caller: User_, start: Start = None, limit: Limit = None) -> Response:
     """The owner's: newest first, 100 if no `limit` is given; `X-Total-Count` says how many there are."""
     many = min(100 if limit is None else limit, MOST_AT_ONCE)
-    found, total = await run_in_threadpool(context.audit.newest, caller.user, start or 0, many)
+    found, total = await run_in_threadpool(context.audit.newest, caller.person, start or 0, many)
     return Json([_shown(entry) for entry in found], headers={"X-Total-Count": str(total)})

@@ -14,8 +14,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from reference_server.api.context import Context, context_of
-from reference_server.api.scopes import scope_for
+from reference_server.api.scopes import ROLE_OF_SCOPE, role_for, scope_for
 from reference_server.services.errors import Forbidden, ServiceError, Unauthenticated
+from reference_server.services.fleet.model import Organization, Role
 from reference_server.services.model import ApiKey, PrinterRecord, Scope, User
 from reference_server.services.secrets import sha256
 
@@ -35,14 +36,25 @@ _LONGEST = 200  # characters of a credential worth hashing
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A logged-in person (`by_cookie`) or a program with a key; `credential`: the hash of session or key."""
+    """A logged-in person (`by_cookie`) or a program with a key; `credential`: the hash of session or key.
+
+    `user`: the account whose printers, prints and files are seen: the organization's. `person`: who it is; password,
+    sessions, second factor and keys are the person's own, and the audit log names the person.
+    """
 
     user: User
+    person: User
+    role: Role
+    organization: Organization
     by_cookie: bool
     credential: str
     key: ApiKey | None = None
 
     def may(self, scope: Scope) -> bool:
+        """What key and role both allow."""
+        return self.key_may(scope) and self.role.rank >= ROLE_OF_SCOPE[scope].rank
+
+    def key_may(self, scope: Scope) -> bool:
         return self.key is None or scope in self.key.scopes
 
     @property
@@ -110,23 +122,36 @@ async def identify(connection: HTTPConnection) -> Caller:
     """Raises Unauthenticated."""
     context = context_of(connection)
     if (key := _key_of(connection)) is not None:
-        user, found = await run_in_threadpool(context.accounts.user_of_key, key)
-        return Caller(user, False, sha256(key), found)
+        person, found = await run_in_threadpool(context.accounts.user_of_key, key)
+        return await _placed(context, person, False, sha256(key), found)
     session = connection.cookies.get(SESSION_COOKIE)
     if not session:
         raise Unauthenticated("Authentication credentials were not provided.")
-    user, prolonged = await run_in_threadpool(context.accounts.user_of_session, session[:_LONGEST])
+    person, prolonged = await run_in_threadpool(context.accounts.user_of_session, session[:_LONGEST])
     if prolonged:
         connection.state.prolonged_session = session
-    return Caller(user, True, sha256(session[:_LONGEST]))
+    return await _placed(context, person, True, sha256(session[:_LONGEST]))
+
+
+async def _placed(
+    context: Context, person: User, by_cookie: bool, credential: str, key: ApiKey | None = None
+) -> Caller:
+    """With the organization that the person is in."""
+    found = await run_in_threadpool(context.fleet.keys.identify_person, person)
+    return Caller(
+        found.account, found.person, found.member.role, found.organization, by_cookie, credential, key
+    )  # fmt: skip
 
 
 async def _caller(request: Request) -> Caller:
     caller = await identify(request)
     request.state.caller = caller  # for the audit log
     needed = scope_for(request.method, request.scope["path"])
-    if not caller.may(needed):
+    if not caller.key_may(needed):
         raise Forbidden(f"This API key lacks the scope {needed.value}.")
+    lowest = role_for(request.method, request.scope["path"])
+    if caller.role.rank < lowest.rank:
+        raise Forbidden(f"Your role, {caller.role.value}, does not allow that: it needs the role {lowest.value}.")
     if caller.by_cookie and request.method not in _SAFE:
         context = context_of(request)
         check_origin(context, request)

@@ -59,7 +59,7 @@ async def look(
     asked = await run_in_threadpool(context.oauth.check, response_type, client_id, redirect_uri, state)
     return Json({
         "client_id": asked.client.client_id, "name": asked.client.name, "redirect_uri": asked.redirect_uri,
-        "scopes": [scope.value for scope in SCOPES], "user": caller.user.name,
+        "scopes": [scope.value for scope in SCOPES], "user": caller.person.name,
     })  # fmt: skip
 
 
@@ -70,7 +70,7 @@ async def grant(wanted: Asking, context: Services, caller: User_) -> Response:
     asked = await run_in_threadpool(
         context.oauth.check, wanted.response_type, wanted.client_id, wanted.redirect_uri, wanted.state
     )
-    granted = await run_in_threadpool(context.oauth.grant, caller.user, asked)
+    granted = await run_in_threadpool(context.oauth.grant, caller.person, asked)
     return Json({"access_token": granted.key, "token_type": "Bearer", "redirect_to": granted.redirect_to})
 
 
@@ -91,7 +91,7 @@ async def list_clients(context: Services, caller: User_) -> Response:  # noqa: A
 async def register(new: NewClient, context: Services, caller: User_) -> Response:
     """The owner lets a program ask."""
     client = await run_in_threadpool(
-        context.oauth.register, caller.user, new.client_id, new.name, new.redirect_uris
+        context.oauth.register, caller.person, new.client_id, new.name, new.redirect_uris
     )  # fmt: skip
     return Json(_shown(client), status_code=201)
 
@@ -99,5 +99,5 @@ async def register(new: NewClient, context: Services, caller: User_) -> Response
 @router.delete("/api/v1/oauth/clients/{row_id}/", status_code=204, tags=["accounts"])
 async def forget(row_id: Id, context: Services, caller: User_) -> Response:
     """It may not ask any more; keys that it has got stay good until their users delete them."""
-    await run_in_threadpool(context.oauth.forget, caller.user, row_id)
+    await run_in_threadpool(context.oauth.forget, caller.person, row_id)
     return empty(204)

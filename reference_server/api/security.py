@@ -27,7 +27,7 @@ async def _password_checked(
     body = await json_object(request)
     password = text(body, field)
     try:
-        await run_in_threadpool(context.accounts.check_password, caller.user, password)
+        await run_in_threadpool(context.accounts.check_password, caller.person, password)
     except Invalid as error:
         raise Invalid.field(field, error.errors["password"][0]) from None
     return body
@@ -38,7 +38,7 @@ async def change_password(request: Request, context: Services, caller: User_) ->
     """`old_password`, `new_password`; every other session ends."""
     body = await _password_checked(request, context, caller, "old_password")
     keep = caller.credential if caller.by_cookie else None
-    ended = await run_in_threadpool(context.accounts.change_password, caller.user, text(body, "new_password"), keep)
+    ended = await run_in_threadpool(context.accounts.change_password, caller.person, text(body, "new_password"), keep)
     _close_sockets(context, ended, "the password was changed")
     return empty(204)
 
@@ -50,7 +50,7 @@ def _close_sockets(context: Context, sessions: list[Session], reason: str) -> No
 
 @router.get("/sessions/")
 async def sessions(context: Services, caller: User_) -> Response:
-    found = await run_in_threadpool(context.accounts.sessions, caller.user)
+    found = await run_in_threadpool(context.accounts.sessions, caller.person)
     return Json([_session(session, caller) for session in found])
 
 
@@ -68,7 +68,7 @@ def _session(session: Session, caller: Caller) -> dict[str, Any]:
 
 @router.delete("/sessions/{session_id}/")
 async def end_session(session_id: str, context: Services, caller: User_) -> Response:
-    ended = await run_in_threadpool(context.accounts.end_session, caller.user, session_id)
+    ended = await run_in_threadpool(context.accounts.end_session, caller.person, session_id)
     _close_sockets(context, [ended], "the session was ended")
     return empty(204)
 
@@ -76,7 +76,7 @@ async def end_session(session_id: str, context: Services, caller: User_) -> Resp
 @router.post("/logout_everywhere/")
 async def log_out_everywhere(context: Services, caller: User_) -> Response:
     """Every session ends, this one too. API keys stay."""
-    ended = await run_in_threadpool(context.accounts.end_sessions, caller.user)
+    ended = await run_in_threadpool(context.accounts.end_sessions, caller.person)
     _close_sockets(context, ended, "logged out everywhere")
     answer = empty(204)
     clear_session(answer)
@@ -85,7 +85,7 @@ async def log_out_everywhere(context: Services, caller: User_) -> Response:
 
 @router.get("/second_factor/")
 async def second_factor(context: Services, caller: User_) -> Response:
-    state = await run_in_threadpool(context.accounts.second_factors.state, caller.user)
+    state = await run_in_threadpool(context.accounts.second_factors.state, caller.person)
     return Json({
         "enabled": state.confirmed_at is not None,
         "confirmed_at": time(state.confirmed_at),
@@ -97,7 +97,7 @@ async def second_factor(context: Services, caller: User_) -> Response:
 async def begin_second_factor(request: Request, context: Services, caller: User_) -> Response:
     """`password`. The secret is shown this once, as text, as an address, and as a QR code (SVG)."""
     await _password_checked(request, context, caller)
-    found = await run_in_threadpool(context.accounts.second_factors.begin, caller.user)
+    found = await run_in_threadpool(context.accounts.second_factors.begin, caller.person)
     drawing = await run_in_threadpool(_qr, found.uri)
     return Json({"secret": found.secret, "uri": found.uri, "qr_svg": drawing})
 
@@ -113,19 +113,19 @@ def _qr(content: str) -> str:
 @router.post("/second_factor/confirm/")
 async def confirm_second_factor(request: Request, context: Services, caller: User_) -> Response:
     code = text(await json_object(request), "code")
-    codes = await run_in_threadpool(context.accounts.second_factors.confirm, caller.user, code)
+    codes = await run_in_threadpool(context.accounts.second_factors.confirm, caller.person, code)
     return Json({"recovery_codes": codes})
 
 
 @router.post("/second_factor/recovery_codes/")
 async def renew_recovery_codes(request: Request, context: Services, caller: User_) -> Response:
     await _password_checked(request, context, caller)
-    codes = await run_in_threadpool(context.accounts.second_factors.renew_recovery_codes, caller.user)
+    codes = await run_in_threadpool(context.accounts.second_factors.renew_recovery_codes, caller.person)
     return Json({"recovery_codes": codes})
 
 
 @router.delete("/second_factor/")
 async def remove_second_factor(request: Request, context: Services, caller: User_) -> Response:
     await _password_checked(request, context, caller)
-    await run_in_threadpool(context.accounts.second_factors.remove, caller.user)
+    await run_in_threadpool(context.accounts.second_factors.remove, caller.person)
     return empty(204)

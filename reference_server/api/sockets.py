@@ -7,7 +7,7 @@ import logging
 from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 
-from reference_server.api.auth import Id, check_origin, identify
+from reference_server.api.auth import Caller, Id, check_origin, identify
 from reference_server.api.context import Context, context_of
 from reference_server.api.obico.printers import look
 from reference_server.realtime.web_socket import Seat, printer_credential, share_credential
@@ -48,15 +48,21 @@ async def _seat(context: Context, socket: WebSocket, printer_id: int | None) -> 
 
     async def is_valid() -> bool:
         try:
-            await identify(socket)
+            now = await identify(socket)
         except ServiceError:
             return False
-        return True
+        return (now.user.id, now.role) == (caller.user.id, caller.role)
 
     return Seat(
-        caller.user.id, printer_id, printers, context.base(socket), caller.credential, is_valid,
-        caller.may(Scope.CONTROL),
+        caller.user.id, printer_id, printers, context.base(socket), caller.credential, is_valid, _refusal(caller)
     )  # fmt: skip
+
+
+def _refusal(caller: Caller) -> str:
+    """Why he may not call an agent; empty: he may."""
+    if not caller.key_may(Scope.CONTROL):
+        return "This API key lacks the scope control."
+    return "" if caller.may(Scope.CONTROL) else f"Your role, {caller.role.value}, does not allow that."
 
 
 def _check_origin(context: Context, socket: WebSocket) -> None:
@@ -100,6 +106,6 @@ async def viewer_by_share(socket: WebSocket, share_token: str) -> None:
 
         seat = Seat(
             share.user_id, share.printer_id, (live,), context.base(socket), share_credential(share.id), is_valid,
-            may_control=False, shared=True,
+            shared=True,
         )  # fmt: skip
     await context.web_socket.serve(socket, seat)

@@ -46,13 +46,13 @@ class AgentPeer:
 @dataclass(eq=False, slots=True)
 class WebPeer:
     """One web client; `printer_id` None: all printers of the user. `base`: the address it knows us by. `credential`:
-    what it came in with (see Seat), and whether it may call the agent."""
+    what it came in with (see Seat); `refusal`: why it may not call the agent."""
 
     user_id: int
     printer_id: int | None
     base: str
     credential: str = ""
-    may_control: bool = True
+    refusal: str = ""
     shared: bool = False
     outbox: WebOutbox = field(default_factory=WebOutbox)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -29,8 +29,8 @@ class Seat:
     """Who connects, and what he looks at (`printer_id` None: all of `printers`).
 
     `credential`: names what he came in with, for Hub.revoke: the hash of a session or a key, or `printer <id>` for that
-    printer's token. `is_valid`: asks once more whether it is good. `may_control`: whether it may call the agent;
-    `shared`: it sees what a share shows, and says nothing (§7).
+    printer's token. `is_valid`: asks once more whether it is good. `refusal`: why it may not call the
+    agent, empty if it may; `shared`: it sees what a share shows, and says nothing (§7).
     """
 
     user_id: int
@@ -39,7 +39,7 @@ class Seat:
     base: str
     credential: str
     is_valid: Callable[[], Awaitable[bool]]
-    may_control: bool = True
+    refusal: str = ""
     shared: bool = False
 
 
@@ -60,7 +60,7 @@ class WebClientSocket:
             await socket.close()  # before the upgrade: HTTP 403
             return
         await socket.accept()
-        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential, seat.may_control, seat.shared)
+        peer = WebPeer(seat.user_id, seat.printer_id, seat.base, seat.credential, seat.refusal, seat.shared)
         self._hub.attach_web(peer, seat.printers)
         try:
             # From here on Hub.revoke finds it; what was revoked between the first question and now is seen here.
@@ -101,8 +101,8 @@ class WebClientSocket:
         if call is not None and peer.shared:
             return
         if call is not None and peer.printer_id is not None:
-            if not peer.may_control:
-                _answer(peer, call, "This API key lacks the scope control.")
+            if peer.refusal:
+                _answer(peer, call, peer.refusal)
                 return
             self._relay(peer, peer.printer_id, dict(call))
             return

@@ -30,6 +30,14 @@ API_KEYS_PER_USER = 50
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
 
 
+def checked_email(text: str) -> str:
+    """Raises Invalid."""
+    email = clean(text, EMAIL_LIMIT + 1)
+    if len(email) > EMAIL_LIMIT or not _EMAIL.fullmatch(email):
+        raise Invalid.field("email", "This is no e-mail address.")
+    return email
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
     user: User
@@ -81,6 +89,15 @@ class Accounts:
 
     def create_user(self, name: str, password: str, email: str = "", *, first: bool = False) -> User:
         """Raises Invalid, Conflict. The first user is the owner; `first` insists on being it."""
+        new, password_hash = self.new_user(name, password, email)
+        with self._store.write() as tx:
+            is_first = tx.users.count() == 0
+            if first and not is_first:
+                raise Conflict("This server has an owner already. Log in instead.")
+            return tx.users.add(replace(new, is_owner=is_first), password_hash)
+
+    def new_user(self, name: str, password: str, email: str) -> tuple[User, str]:
+        """Checked, not stored; with the password's hash. Raises Invalid."""
         name, email = clean(name, NAME_LIMIT + 1), clean(email, EMAIL_LIMIT + 1)
         errors: dict[str, list[str]] = {}
         if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
@@ -91,18 +108,12 @@ class Accounts:
             errors["email"] = ["This is no e-mail address."]
         if errors:
             raise Invalid(" ".join(text for texts in errors.values() for text in texts), errors)
-        password_hash = self._passwords.hash(password)
-        with self._store.write() as tx:
-            is_first = tx.users.count() == 0
-            if first and not is_first:
-                raise Conflict("This server has an owner already. Log in instead.")
-            now = self._now()
-            user = User(0, name, email, is_owner=is_first, created_at=now, consented_at=now)
-            return tx.users.add(user, password_hash)
+        now = self._now()
+        return User(0, name, email, is_owner=False, created_at=now, consented_at=now), self._passwords.hash(password)
 
-    def change(self, user: User, body: Json, shown: Json) -> User:
-        """`email`, and `unseen_printer_events` back to 0; the rest of `shown`, the user as he sees himself, may be
-        repeated unchanged. Raises Invalid, Conflict."""
+    def change(self, user: User, account: User, body: Json, shown: Json) -> None:
+        """`email`, and `unseen_printer_events` back to 0, which are the account's; the rest of `shown`, the user as he
+        sees himself, may be repeated unchanged. Raises Invalid, Conflict."""
         errors: dict[str, list[str]] = {}
         for key, value in body.items():
             if key == "email":
@@ -118,15 +129,13 @@ class Accounts:
         if errors:
             raise Invalid("; ".join(f"{key}: {texts[0]}" for key, texts in errors.items()), errors)
         with self._store.write() as tx:
+            if body.get("unseen_printer_events") == 0 and (counted := tx.users.get(account.id)) is not None:
+                tx.users.save(replace(counted, unseen_printer_events=0))
             found = tx.users.get(user.id)
             if found is None:
                 raise NotFound
-            if body.get("unseen_printer_events") == 0:
-                found = replace(found, unseen_printer_events=0)
             if "email" in body:
-                found = replace(found, email=clean(body["email"], EMAIL_LIMIT))
-            tx.users.save(found)
-            return found
+                tx.users.save(replace(found, email=clean(body["email"], EMAIL_LIMIT)))
 
     # --- log-in ------------------------------------------------------------------------------------------------
 
@@ -152,6 +161,10 @@ class Accounts:
             renewed = self._passwords.hash(password)
             with self._store.write() as tx:
                 tx.users.set_password_hash(user.id, renewed)
+        return LoggedIn(user, self._open_session(user, address, client))
+
+    def open_session(self, user: User, address: str, client: str = "") -> LoggedIn:
+        """For whoever has just proved who he is in another way than by his password."""
         return LoggedIn(user, self._open_session(user, address, client))
 
     def _open_session(self, user: User, address: str, client: str = "") -> str:
@@ -210,6 +223,12 @@ class Accounts:
         with self._store.write() as tx:
             tx.users.set_password_hash(user.id, password_hash)
             return self._end_sessions(tx, user, keep)
+
+    def credentials_of(self, user: User) -> list[str]:
+        """The hashes of his sessions and keys: what Hub.revoke lets go."""
+        with self._store.read() as tx:
+            sessions = [session.token_hash for session in tx.sessions.of_user(user.id)]
+            return sessions + [key.key_hash for key in tx.api_keys.of_user(user.id) if key.revoked_at is None]
 
     def user(self, user_id: int) -> User | None:
         with self._store.read() as tx:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reference_server.services.clock import Now
@@ -41,13 +41,14 @@ class Audit:
         self, action: str, *, user: User | None = None, name: str = "", via: str = "web", address: str = "",
         subject: str = "", ok: bool = True, account_id: int | None = None,
     ) -> None:  # fmt: skip
-        """Raises StoreFailed."""
+        """`account_id` None: of the organization that the user is in. Raises StoreFailed."""
         entry = AuditEntry(
             0, self._now(), user.id if user else None, user.name if user else clean(name, 300), clean(via, 120),
-            address[:64], action[:100], clean(subject, 300), ok,
-            account_id if account_id is not None else user.id if user else None,
+            address[:64], action[:100], clean(subject, 300), ok, account_id,
         )  # fmt: skip
         with self._store.write() as tx:
+            if account_id is None and user is not None and tx.users.get(user.id) is not None:
+                entry = replace(entry, account_id=tx.fleet.organizations.of_member(user.id)[0].user_id)
             tx.audit.add(entry)
 
     def newest(self, user: User, start: int, limit: int) -> tuple[Sequence[AuditEntry], int]:

@@ -1,4 +1,8 @@
-"""A printer's own web interface: on which port it is, and who may open it without a session (docs/server-api.md)."""
+"""A printer's own web interface: on which port it is, and who may open it (docs/server-api.md).
+
+It is the printer's settings and all else, so only admins and owners of the printer's organization may; a name and
+password that one of them made is good for as long as he is one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from datetime import datetime, timedelta
 
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, NotFound
+from reference_server.services.fleet.model import Role
 from reference_server.services.model import Printer, User
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.printers import owned
@@ -24,7 +29,7 @@ USED_EVERY = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class TunnelKey:
     """A name and password for a program that opens one printer's web interface. The password is random, so its SHA-256
-    is what is kept; it is shown once."""
+    is what is kept; it is shown once. `user_id`: who made it."""
 
     id: int
     user_id: int
@@ -68,19 +73,20 @@ class Tunnels:
     # --- who may ---
 
     def session_may(self, session_hash: str, user_id: int, printer_id: int) -> bool:
-        """Whether that log-in still lasts, and the printer is still its user's."""
+        """Whether that log-in still lasts, and its user still may."""
         with self._store.read() as tx:
             session = tx.sessions.find(session_hash)
             alive = session is not None and session.user_id == user_id and session.expires_at > self._now()
-            return alive and _is_of(tx, user_id, printer_id)
+            return alive and _may_open(tx, user_id, printer_id)
 
     def keys(self, user: User, printer_id: int) -> Sequence[TunnelKey]:
         """Raises NotFound."""
         with self._store.read() as tx:
             return tx.tunnels.keys_of(owned(tx, user, printer_id).id)
 
-    def add_key(self, user: User, printer_id: int, name: str) -> tuple[TunnelKey, str]:
-        """The key and its password, which nobody can tell again. Raises NotFound, Conflict."""
+    def add_key(self, user: User, person: User, printer_id: int, name: str) -> tuple[TunnelKey, str]:
+        """The key and its password, which nobody can tell again. `user`: whose printer it is; `person`: who makes the
+        key. Raises NotFound, Conflict."""
         with self._store.write() as tx:
             printer = owned(tx, user, printer_id, archived=False)
             if len(tx.tunnels.keys_of(printer.id)) >= MOST_KEYS:
@@ -88,7 +94,7 @@ class Tunnels:
             password = token(self._random, 16)
             login = f"printer{printer.id}-{token(self._random, 4)}"
             key = TunnelKey(
-                0, user.id, printer.id, clean(name, 100) or "app", login, sha256(password), self._now()
+                0, person.id, printer.id, clean(name, 100) or "app", login, sha256(password), self._now()
             )  # fmt: skip
             return tx.tunnels.add_key(key), password
 
@@ -106,7 +112,7 @@ class Tunnels:
         with self._store.read() as tx:
             key = tx.tunnels.key_by_login(login)
             good = key is not None and same(key.key_hash, sha256(password))
-            if key is None or not good or key.printer_id != printer_id or not _is_of(tx, key.user_id, printer_id):
+            if key is None or not good or key.printer_id != printer_id or not _may_open(tx, key.user_id, printer_id):
                 return None
         if key.last_used_at is None or self._now() - key.last_used_at > USED_EVERY:
             with self._store.write() as tx:
@@ -117,7 +123,7 @@ class Tunnels:
     def key_is_there(self, key_id: int) -> bool:
         with self._store.read() as tx:
             key = tx.tunnels.key(key_id)
-            return key is not None and _is_of(tx, key.user_id, key.printer_id)
+            return key is not None and _may_open(tx, key.user_id, key.printer_id)
 
     def user(self, user_id: int) -> User | None:
         with self._store.read() as tx:
@@ -128,6 +134,9 @@ def _absent(printer: Printer | None) -> bool:
     return printer is None or printer.archived_at is not None
 
 
-def _is_of(tx: Transaction, user_id: int, printer_id: int) -> bool:
+def _may_open(tx: Transaction, user_id: int, printer_id: int) -> bool:
     printer = tx.printers.get(printer_id)
-    return printer is not None and not _absent(printer) and printer.user_id == user_id
+    if printer is None or printer.archived_at is not None or tx.users.get(user_id) is None:
+        return False
+    organization, member = tx.fleet.organizations.of_member(user_id)
+    return printer.user_id == organization.user_id and member.role.rank >= Role.ADMIN.rank

@@ -27,12 +27,13 @@ VICTIM, STRANGER = "quillon", "bob-the-second"
 
 OPEN = {
     "GET /api/v1/auth/state/", "POST /api/v1/auth/setup/", "POST /api/v1/auth/login/", "GET /api/v1/version/",
+    "POST /api/v1/auth/invitation/", "POST /api/v1/auth/invitation/accept/",
     "GET /healthz", "POST /api/v1/octo/verify/", "GET /api/v1/octo/verify/", "POST /api/v1/octo/unlinked/",
 }  # fmt: skip
 """Calls without credentials. That none of them shows anything of a user is tried here too."""
 
 UNDESCRIBED = {
-    "/", "/setup", "/login", "/favicon.ico", "/static/{path:path}", "/media/{path:path}",
+    "/", "/setup", "/login", "/invitation", "/v1", "/favicon.ico", "/static/{path:path}", "/media/{path:path}",
     "/api/openapi.json/", "/api/docs/", "/o/authorize", "/o/authorize/", "/metrics", "/readyz", "/livez",
 }  # fmt: skip
 """Routes that are not in the OpenAPI document: files for everybody, and media, whose address is the permission."""

@@ -24,7 +24,7 @@ of the dashboard. **Lists** take `page`, `per_page` (at most 100), `sort` and `f
 """
 
 _ERRORS = {
-    "400": "invalid_request", "401": "invalid_api_key", "403": "insufficient_permissions",
+    "400": "invalid_request", "401": "invalid_api_key", "402": "quota_exceeded", "403": "insufficient_permissions",
     "404": "resource_not_found", "409": "printer_busy, printer_offline, or a name that is taken",
     "422": "invalid_request (a body that does not validate) or file_invalid", "429": "rate_limit_exceeded",
 }  # fmt: skip
@@ -85,7 +85,7 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
         needed = [scope for scope in scopes if scope]
         if needed:
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{needed[0]}`.".strip()
-    if method == "POST":
+    if method == "POST" and getattr(route, "repeatable", False):
         operation.setdefault("parameters", []).append(
             {"name": "Idempotency-Key", "in": "header", "required": False,
              "schema": {"type": "string", "minLength": 1, "maxLength": 200}}
@@ -93,7 +93,7 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
     responses = operation["responses"]
     responses.pop("422", None)
     for status, text in _ERRORS.items():
-        if status == "404" and "{" not in route.path_format:
+        if (status == "404" and "{" not in route.path_format) or (status == "402" and method in {"GET", "DELETE"}):
             continue
         responses.setdefault(status, {
             "description": text,

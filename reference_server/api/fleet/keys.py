@@ -13,7 +13,7 @@ from starlette.responses import Response
 from reference_server.api.auth import Services
 from reference_server.api.fleet.auth import Admin, Anybody
 from reference_server.api.fleet.lists import List
-from reference_server.api.fleet.route import FleetRoute
+from reference_server.api.fleet.route import FleetRoute, UnrepeatedRoute
 from reference_server.api.fleet.schemas import AuditShown, KeyGiven, KeyShown, NewKeyShown, Page
 from reference_server.api.fleet.views import time
 from reference_server.api.responses import Json, empty
@@ -45,7 +45,6 @@ async def list_keys(context: Services, caller: Admin, paging: List) -> Response:
     return paging.answer([_view(key, makers) for key in keys], total, KeyShown.model_fields)
 
 
-@router.post("/api-keys", status_code=201, response_model=NewKeyShown, summary="Create a key")
 async def create_key(context: Services, caller: Admin, new: KeyGiven) -> Response:
     """The answer shows the key itself, this once. An Idempotency-Key has no effect here: an answer that is kept would
     keep the key."""
@@ -54,6 +53,12 @@ async def create_key(context: Services, caller: Admin, new: KeyGiven) -> Respons
         expires = expires.replace(tzinfo=timezone.utc)
     key, text = await run_in_threadpool(context.fleet.keys.create, caller.identity, new.name, new.scopes, expires)
     return Json({**_view(key, await _makers(context, caller)), "key": text}, 201)
+
+
+router.add_api_route(
+    "/api-keys", create_key, methods=["POST"], status_code=201, response_model=NewKeyShown, summary="Create a key",
+    route_class_override=UnrepeatedRoute,
+)  # fmt: skip
 
 
 @router.get("/api-keys/current", response_model=KeyShown, summary="The key that asks")

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 
 from reference_server.api.fleet.route import InFlight
 from reference_server.config import ServerConfig
+from reference_server.services.accounts import Accounts
 from reference_server.services.clock import Now
 from reference_server.services.fleet.groups import FleetGroups
+from reference_server.services.fleet.invitations import Invitations
 from reference_server.services.fleet.keys import Keys
 from reference_server.services.fleet.materials import FleetMaterials, MaterialsInPrinters
+from reference_server.services.fleet.model import Organization
 from reference_server.services.fleet.once import KeptAnswers
+from reference_server.services.fleet.organization import Organizations
 from reference_server.services.fleet.people import People
 from reference_server.services.fleet.plan import Plan
 from reference_server.services.fleet.printer_events import Presence
 from reference_server.services.fleet.printers import FleetPrinterBook
 from reference_server.services.fleet.rate import RateLimits
-from reference_server.services.ports import Store
+from reference_server.services.ports import Store, Transaction
 from reference_server.services.secrets import RandomBytes
+from reference_server.services.throttle import Throttle
 
 SESSION_FACTOR = 20
 """A person's pages may ask more often than a key: they show a whole farm and are watched by one pair of eyes."""
@@ -33,6 +38,8 @@ class Fleet:
     plan: Plan
     keys: Keys
     people: People
+    organizations: Organizations
+    invitations: Invitations
     groups: FleetGroups
     printers: FleetPrinterBook
     changed: asyncio.Event
@@ -45,12 +52,19 @@ class Fleet:
 
 
 def make_fleet(
-    config: ServerConfig, store: Store, now: Now, clock: Callable[[], float], random: RandomBytes
+    config: ServerConfig, store: Store, accounts: Accounts, now: Now, clock: Callable[[], float], random: RandomBytes
 ) -> Fleet:
+    def jobs_queued(tx: Transaction, organization: Organization) -> int:  # noqa: ARG001 - the queue is yet to come
+        return 0
+
     return Fleet(
         plan=config.plan,
         keys=Keys(store, now, random),
-        people=People(store),
+        people=People(store, now),
+        organizations=Organizations(store, now, config.plan, jobs_queued),
+        invitations=Invitations(
+            store, accounts, now, random, config.plan, tries=Throttle(60, 600, clock), sent=Throttle(30, 3600, clock)
+        ),
         groups=FleetGroups(store, now, random),
         printers=FleetPrinterBook(store, now, random, materials=MaterialsInPrinters()),
         changed=asyncio.Event(),

@@ -60,13 +60,16 @@ class InFlight:
 
 
 class FleetRoute(APIRoute):
+    repeatable = True
+
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             _read_as_json(request)
             caller = await authenticate(request)
-            if request.method == "POST" and (key := request.headers.get("idempotency-key")) is not None:
+            key = request.headers.get("idempotency-key") if self.repeatable and request.method == "POST" else None
+            if key is not None:
                 return await _repeatable(request, caller, key, handler)
             return await handler(request)
 
@@ -79,6 +82,12 @@ def _read_as_json(request: Request) -> None:
     given = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
     if given.partition(b";")[0].strip().lower() in {b"", b"application/x-www-form-urlencoded"}:
         MutableHeaders(scope=request.scope)["content-type"] = "application/json"
+
+
+class UnrepeatedRoute(FleetRoute):
+    """Of a POST whose answer shows a secret: it is never kept, so an Idempotency-Key has no effect."""
+
+    repeatable = False
 
 
 def once_of(request: Request) -> Once:

@@ -46,7 +46,7 @@ async def open_web_interface(printer_id: Id, request: Request, context: Services
     address = await _address(context, request, caller, printer_id)
     if (reason := _trouble(context, request, printer_id)) is not None:
         raise Conflict(reason)
-    visit = Visit(caller.user.id, printer_id, caller.credential)
+    visit = Visit(caller.person.id, printer_id, caller.credential)
     return Json({"url": f"{address}{ENTER}#{context.web_interfaces.visitors.invite(visit)}"})
 
 
@@ -55,7 +55,8 @@ async def add_key(printer_id: Id, request: Request, context: Services, caller: U
     """`name`: which program it is for. The password is in this answer only."""
     name = text(await json_object(request), "name")
     address = await _address(context, request, caller, printer_id)
-    key, password = await run_in_threadpool(context.web_interfaces.service.add_key, caller.user, printer_id, name)
+    service = context.web_interfaces.service
+    key, password = await run_in_threadpool(service.add_key, caller.user, caller.person, printer_id, name)
     return Json({**_shown(key), "password": password, "url": address}, status_code=201)
 
 

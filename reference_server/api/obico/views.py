@@ -11,6 +11,7 @@ from reference_server.media.signing import MediaSigner
 from reference_server.services import agent_settings
 from reference_server.services.commands import CommandOutcome
 from reference_server.services.detection.model import Shot
+from reference_server.services.fleet.model import Organization, Role
 from reference_server.services.live import LiveDetection, LivePrinter, Picture, Timelapse
 from reference_server.services.model import (
     ApiKey,
@@ -279,16 +280,19 @@ class Views:
     # --- accounts ------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def user(user: User) -> dict[str, Any]:
+    def user(user: User, account: User, role: Role, organization: Organization) -> dict[str, Any]:
+        """`account`: whose printers the organization's are; events and detection hours are counted there."""
         return {
             "id": user.id,
             "name": user.name,
             "email": user.email,
             "is_owner": user.is_owner,
             "consented_at": time(user.consented_at),
-            "dh_balance": UNLIMITED if user.dh_balance is None else user.dh_balance,
+            "dh_balance": UNLIMITED if account.dh_balance is None else account.dh_balance,
             "is_pro": True,
-            "unseen_printer_events": user.unseen_printer_events,
+            "unseen_printer_events": account.unseen_printer_events,
+            "role": role.value,
+            "organization": organization.name,
         }
 
     @staticmethod

@@ -25,6 +25,7 @@ from reference_server.api.schemas import (
     detection,
     examples,
     files,
+    invitations,
     others,
     printers,
     prints,
@@ -36,7 +37,7 @@ from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
 from reference_server.api.scopes import scope_for
 
-TABLES = (accounts, security, printers, prints, detection, alerts, files, others, agent, sharing, tunnels)
+TABLES = (accounts, security, invitations, printers, prints, detection, alerts, files, others, agent, sharing, tunnels)
 """A new router's table is added here."""
 
 ABOUT = """\

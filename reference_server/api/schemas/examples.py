@@ -65,7 +65,7 @@ EVENT: dict[str, Any] = {
 
 USER: dict[str, Any] = {
     "id": 1, "name": "ada", "email": "ada@example.org", "is_owner": True, "consented_at": _AT, "dh_balance": 1000000,
-    "is_pro": True, "unseen_printer_events": 0,
+    "is_pro": True, "unseen_printer_events": 0, "role": "owner", "organization": "ada",
 }  # fmt: skip
 
 KEY: dict[str, Any] = {"id": 1, "name": "slicer", "created_at": _AT, "last_used_at": None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_core.wire.messages import CommandName
 from reference_server.services.commands import CommandState
 from reference_server.services.detection.scoring import Level
+from reference_server.services.fleet.model import Role
 from reference_server.services.model import ActionOnFailure, AlertOverwrite, EndedReason, EventClass, EventKind, Scope
 from reference_server.services.timelapse.model import VideoState
 
@@ -548,6 +549,10 @@ class User(Object):
     """Detection hours left; accounts without a limit show a large number."""
     is_pro: bool
     unseen_printer_events: int
+    role: Role
+    """In the organization, whose printers this user sees."""
+    organization: str
+    """Its name."""
 
 
 class AuthState(Object):

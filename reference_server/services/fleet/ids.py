@@ -9,6 +9,7 @@ from reference_server.services.secrets import RandomBytes
 
 PRINTER, JOB, MATERIAL, WEBHOOK, ORGANIZATION = "prt", "job", "mat", "whk", "org"
 USER, KEY, GROUP, FILE, EVENT, ATTEMPT, DELIVERY = "usr", "key", "grp", "fil", "evt", "att", "dlv"
+INVITATION = "inv"
 
 _FORM = re.compile(r"([a-z]{3})_[a-z2-7]{12}")
 

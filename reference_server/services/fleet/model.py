@@ -84,6 +84,7 @@ class Invitation:
     """For one use; `token_hash`: of what the link carries."""
 
     id: int
+    public_id: str
     organization_id: int
     email: str
     role: Role

@@ -17,8 +17,9 @@ from reference_server.services.fleet.model import (
     Invitation,
     Member,
     Organization,
+    Role,
 )
-from reference_server.services.model import Json
+from reference_server.services.model import Json, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,25 @@ class Organizations(Protocol):
         """By the time they came."""
 
     def member(self, public_id: str) -> Member | None: ...
+    def people(
+        self, organization_id: int, window: Window, role: Role | None = None
+    ) -> tuple[Sequence[tuple[Member, User]], int]: ...
     def put_member(self, member: Member) -> None:
         """Added, or changed."""
 
+    def remove_member(self, user_id: int) -> None:
+        """The user has none, until `of_member` makes him one."""
+
+    def remove(self, organization_id: int) -> None:
+        """With all that hangs on it."""
+
     def add_invitation(self, invitation: Invitation) -> Invitation: ...
     def invitation(self, token_hash: str) -> Invitation | None: ...
-    def invitations(self, organization_id: int) -> Sequence[Invitation]: ...
+    def invitations(self, organization_id: int) -> Sequence[Invitation]:
+        """Used and expired ones too, by the time they were made."""
+
     def save_invitation(self, invitation: Invitation) -> None: ...
+    def remove_invitation(self, invitation_id: int) -> None: ...
 
 
 class FleetKeys(Protocol):
@@ -60,6 +73,8 @@ class FleetKeys(Protocol):
         """Those that are not revoked."""
 
     def save(self, key: FleetKey) -> None: ...
+    def revoke_of(self, organization_id: int, user_id: int, now: datetime) -> None:
+        """All that he made there."""
 
 
 class Groups(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from reference_server.services.fleet.model import (
     Role,
 )
 from reference_server.services.fleet.ports import Window
-from reference_server.services.model import Json
+from reference_server.services.model import Json, User
 from reference_server.services.secrets import RandomBytes
 from reference_server.store.fleet.material_repositories import SqlMaterials
 from reference_server.store.fleet.pages import page
@@ -92,6 +92,27 @@ class SqlOrganizations:
         row = self._session.scalars(select(MemberRow).where(MemberRow.public_id == public_id)).first()
         return to_entity(row, Member) if row else None
 
+    def people(
+        self, organization_id: int, window: Window, role: Role | None = None
+    ) -> tuple[Sequence[tuple[Member, User]], int]:
+        query = select(MemberRow).join(UserRow, UserRow.id == MemberRow.user_id)
+        query = query.where(MemberRow.organization_id == organization_id)
+        if role is not None:
+            query = query.where(MemberRow.role == role)
+        columns = {"created_at": MemberRow.created_at, "name": UserRow.name_key, "email": UserRow.email_key}
+        rows, total = page(self._session, query, window, columns, MemberRow.user_id, (("created_at", False),))
+        users = select(UserRow).where(UserRow.id.in_([row.user_id for row in rows]))
+        known = {row.id: to_entity(row, User) for row in self._session.scalars(users)}
+        return [(to_entity(row, Member), known[row.user_id]) for row in rows], total
+
+    def remove_member(self, user_id: int) -> None:
+        if (row := self._session.get(MemberRow, user_id)) is not None:
+            self._session.delete(row)
+            self._session.flush()
+
+    def remove(self, organization_id: int) -> None:
+        self._session.execute(delete(OrganizationRow).where(OrganizationRow.id == organization_id))
+
     def put_member(self, member: Member) -> None:
         row = self._session.get(MemberRow, member.user_id) or MemberRow()
         copy_to(row, member)
@@ -117,6 +138,9 @@ class SqlOrganizations:
         if (row := self._session.get(InvitationRow, invitation.id)) is not None:
             copy_to(row, invitation)
             self._session.flush()
+
+    def remove_invitation(self, invitation_id: int) -> None:
+        self._session.execute(delete(InvitationRow).where(InvitationRow.id == invitation_id))
 
 
 class SqlFleetKeys:
@@ -149,6 +173,12 @@ class SqlFleetKeys:
         if (row := self._session.get(FleetKeyRow, key.id)) is not None:
             copy_to(row, key)
             self._session.flush()
+
+    def revoke_of(self, organization_id: int, user_id: int, now: datetime) -> None:
+        mine = (FleetKeyRow.organization_id == organization_id, FleetKeyRow.user_id == user_id)
+        self._session.execute(
+            update(FleetKeyRow).where(*mine, FleetKeyRow.revoked_at.is_(None)).values(revoked_at=now)
+        )
 
 
 class SqlGroups:

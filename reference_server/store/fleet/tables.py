@@ -47,6 +47,7 @@ class MemberRow(Base):
 class InvitationRow(Base):
     __tablename__ = "invitations"
     id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = _public_id()
     organization_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     email: Mapped[str] = mapped_column(String(254))
     role: Mapped[Role] = mapped_column(Word(Role))

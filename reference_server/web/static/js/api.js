@@ -63,6 +63,11 @@ const post = (path, body) => call("POST", path, body);
 export const authState = () => get("/api/v1/auth/state/");
 export const setUp = (token, name, password) => post("/api/v1/auth/setup/", { token, name, password });
 export const logIn = (name, password, code) => post("/api/v1/auth/login/", { name, password, code });
+/** {organization, inviter, email, role, expires_at, known} */
+export const invitation = (token) => post("/api/v1/auth/invitation/", { token });
+export const acceptInvitation = (token, name, password) =>
+  post("/api/v1/auth/invitation/accept/", { token, name, password });
+export const joinOrganization = (token) => post("/api/v1/auth/invitation/join/", { token });
 export const logOut = () => post("/api/v1/auth/logout/");
 
 /** asked: {response_type, client_id, redirect_uri, state}, as in the address of /o/authorize. */
