@@ -3,10 +3,12 @@
 #   make demo          the whole thing at work: server, OctoPrint, Klipper, cameras; Ctrl-C ends it
 #   make demo CHECK=1  the same without a person; prints a table and fails on any miss
 #   make demo FAIL=1   a print fails after a while: the server sees it, alerts, pauses and says why (CHECK=1 goes too)
+#   make demo FARM=1   a farm: ten simulated printers more, and a queue of 30 jobs for all (CHECK=1 goes too)
 #   make test          linters, types and all tests
 #   make try-install   install.sh on a clean Debian with real systemd, for one and for three printers (as root; 3 min)
 #   make bench         speed and memory, one JSON line a figure
 #   make chaos         a simulated week in fast time with everything going wrong: is the history true? (3 min)
+#   make crash         server and agents of a farm are killed 300 times: is each copy printed once? (KILLS=300; 5 min)
 #   make fuzz          200,000 random and mutated inputs on everything that foreign bytes reach (1 min)
 #   make bench-server  the server under load: 10,000 agents, and how many statuses a second it takes (5 min)
 
@@ -18,8 +20,8 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 # Tests of real programs mostly wait for them: one more at a time than there are cores keeps the cores busy.
 WAITING := -n $(shell expr $$(nproc) + 1)
 
-.PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server chaos coverage envs packages clean
-.PHONY: translations help demo test try-install lint unit contract e2e browser bench fuzz bench-server coverage envs packages clean
+.PHONY: translations help demo test try-install lint unit contract e2e browser bench bench-server chaos crash fuzz
+.PHONY: coverage envs packages clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,7 +43,7 @@ packages:
 	@sh scripts/packages.sh
 
 demo: $(VENV)/ready
-	@$(RUN) -m demo.run $(if $(CHECK),--check) $(if $(FAIL),--fail) $(ARGS)
+	@$(RUN) -m demo.run $(if $(CHECK),--check) $(if $(FAIL),--fail) $(if $(FARM),--farm) $(ARGS)
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
@@ -75,6 +77,10 @@ bench: packages envs
 
 chaos: $(VENV)/ready
 	@$(RUN) -m bench.chaos $(ARGS)
+
+crash: $(VENV)/ready
+	@$(RUN) -m bench.crash $(if $(KILLS),--kills $(KILLS)) $(ARGS)
+
 fuzz: $(VENV)/ready
 	@$(RUN) -m bench.fuzz $(ARGS)
 

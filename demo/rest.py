@@ -62,6 +62,9 @@ class Rest:
     def patch(self, path: str, body: Any) -> Any:
         return self._exchange("PATCH", path, body, self._credentials())[0]
 
+    def delete(self, path: str) -> Any:
+        return self._exchange("DELETE", path, None, self._credentials())[0]
+
     def printers(self) -> list[dict[str, Any]]:
         return list(self.get("/api/v1/printers/"))
 

@@ -23,6 +23,8 @@ from threading import Event
 
 from demo import check, check_failing, check_hosts, envs, make_gcode
 from demo.check_table import Table
+from demo.farm.show import FarmShow
+from demo.farm.show import check as check_farm
 from demo.feeder import EVERY, Feeder, fail
 from demo.history import seed_history
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup, OctoPrintTrouble
@@ -43,6 +45,9 @@ FAIL_SPEED, FAIL_OCTOPRINT_SPEED, FAIL_LAYERS = 3.0, 2.0, 60
 
 FAIL_FROM = 40.0
 """Percent of the print that go well. The built-in detector must know the part first; that takes it a quarter."""
+
+FARM_SLOWER = 15.0
+"""For a person prints of the simulated printers take so many times what they take for a check: 20 s to a minute."""
 
 FAILURE = "spaghetti"
 """See demo/scene.py."""
@@ -167,6 +172,14 @@ class Demo:
         self._stops.append((process.name, stop))
         start()
 
+    def add_farm(self, slower: float) -> FarmShow:
+        """Simulated printers beside what is up."""
+        show = FarmShow(self.server, self._programs, HOME / "farm", list(self.printers), slower)
+        self._stops.append(("the simulated farm", show.stop))
+        show.start()
+        self._processes += show.processes
+        return show
+
     # --- being up ---
 
     def files(self, octoprint_speed: float) -> dict[str, str]:
@@ -275,8 +288,26 @@ def self_check(demo: Demo, *, failing: bool) -> int:
         viewer.close()
         for feeder in feeders:
             feeder.close()
-    print(f"\n{table}\n\n{len(table.rows)} rows, {table.misses} missed, {time.monotonic() - begun:.0f} s", flush=True)
+    _sum_up(table, begun)
     return 1 if table.misses else 0
+
+
+def _sum_up(table: Table, begun: float) -> None:
+    print(f"\n{table}\n\n{len(table.rows)} rows, {table.misses} missed, {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def farm(demo: Demo, *, checked: bool) -> int:
+    """The farm (demo/farm/show.py); for a person it goes on until Ctrl-C."""
+    begun = time.monotonic()
+    show = demo.add_farm(1.0 if checked else FARM_SLOWER)
+    if checked:
+        table = check_farm(show, demo.look)
+        _sum_up(table, begun)
+        return 1 if table.misses else 0
+    show.play()
+    print(f"  The live page is {demo.server.url}/ (demo / {demo.password}). Ctrl-C ends all of it.\n", flush=True)
+    demo.watch()
+    return 0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -285,6 +316,7 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--check", action="store_true", help="drive everything without a person, print a table, exit 1 on any miss")
     add("--fail", action="store_true", help="let the prints fail after a while, for failure detection to see")
+    add("--farm", action="store_true", help="ten simulated printers more, and a queue of 30 jobs for all")
     add("--keep", action="store_true", help="with --check: leave everything running afterwards, until Ctrl-C")
     add("--speed", type=_speed, help=f"times real speed (default {DEMO_SPEED:g}, with --check {CHECK_SPEED:g})")
     add("--layers", type=int, choices=range(6, 801), metavar="6..800",
@@ -343,6 +375,8 @@ def _run(args: argparse.Namespace, only: str | None) -> int:
     demo = Demo(port=args.port, speed=speed, layers=layers, only=only, fail=args.fail)
     try:
         demo.start()
+        if args.farm:
+            return farm(demo, checked=args.check)
         if not args.check:
             return play(demo, failing=args.fail)
         status = self_check(demo, failing=args.fail)

@@ -26,6 +26,10 @@ SPEED = 60.0
 PASSWORD = "a password for figures"  # noqa: S105 - a throw-away server on this machine
 
 
+_OPTIONS = ("--fleet-calls-per-hour", "10000000", "--allow-loopback-addresses", "yes")
+"""Of the server: the receiver of web hooks is on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """`kills` of processes, one in `server_share` of the server; a print takes 1 to `longest` s; `refuses`: as the
@@ -55,7 +59,7 @@ class CrashRun:
     def __init__(self, folder: Path, options: Options, say: Callable[[str], None], programs: Programs) -> None:
         self._options, self._say = options, say
         self._chance = random.Random(options.seed)
-        self._server = Server(programs, folder / "server", more=["--fleet-calls-per-hour", "10000000"])
+        self._server = Server(programs, folder / "server", more=_OPTIONS)
         self._farm = Farm(folder, options.printers, SPEED)
         self._folder, self._programs = folder, programs
         self._agents: list[FarmAgent] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from demo.farm.parts import Farm
@@ -51,16 +51,18 @@ def _field(name: str, value: bytes, more: str = "") -> bytes:
     return f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
 
 
-def clear_beds(rest: FleetRest, farm: Farm) -> int:
+def clear_beds(rest: FleetRest, farm: Farm, others: Collection[str] = ()) -> int:
     """What a person does who walks past: from each printer that the server says is idle with a bed that is not clear,
-    the part is taken off, then the server is told. How many. Raises Refused."""
+    the part is taken off, then the server is told. How many. `others`: names of printers beside the farm's that
+    leave no part. Raises Refused."""
     numbers = {printer["name"]: number for number, printer in enumerate(farm.truth())}
     cleared = 0
     for printer in rest.every("/v1/printers"):
-        if printer["status"] != "idle" or printer["bed_clear"] or printer["name"] not in numbers:
+        number = numbers.get(printer["name"])
+        if printer["status"] != "idle" or printer["bed_clear"] or (number is None and printer["name"] not in others):
             continue
         # Not while it prints, whatever the server says; then the next round comes by again.
-        if farm.clear(numbers[printer["name"]]):
+        if number is None or farm.clear(number):
             try:
                 rest.act(printer["id"], "clear_bed")
                 cleared += 1
