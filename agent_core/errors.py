@@ -11,6 +11,7 @@ AgentError
 │   └── ConfigInvalid    a setting is wrong; names file, section, key
 ├── Rejected             a command that must not be carried out now; nothing was done
 ├── CommandFailed        a command was begun and did not end well; the printer's own words
+│   └── StartUnclear     a print was to begin, and the printer does not show it; it may begin yet
 └── CameraFault          no picture; why
 
 Texts are one readable line without secrets.
@@ -65,6 +66,10 @@ class Rejected(AgentError):
 
 class CommandFailed(AgentError):
     """The command was begun and failed, in the printer's own words."""
+
+
+class StartUnclear(CommandFailed):
+    """A print was to begin and does not show; that it will not cannot be said."""
 
 
 class CameraFault(AgentError):

@@ -284,6 +284,19 @@ class Download:
         return min(100, self.done * 100 // self.total) if self.total else None
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedPrint:
+    """A print that the agent itself is about to start for a farm's order: what the host's word of it will lack."""
+
+    path: str
+    g_code_file_id: int | None
+    order: str
+
+    def is_it(self, filename: str) -> bool:
+        """By a print's file name, with the folder (Klipper) or without (OctoPrint)."""
+        return filename in {self.path, self.path.rpartition("/")[2]}
+
+
 HostEvent = (
     PrinterReported | PrinterUnknown | PrintBegan | PrintFound | PrintPaused | PrintResumed | PrintCancelling
     | PrintEnded | NothingPrints | SettingsReported | AlertRaised

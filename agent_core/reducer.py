@@ -13,6 +13,7 @@ from agent_core.model import (
     ActivePrint,
     AlertRaised,
     Download,
+    ExpectedPrint,
     HostEvent,
     HostSettings,
     Job,
@@ -77,6 +78,7 @@ class AgentState:
     settings: HostSettings = field(default_factory=HostSettings)
     transient: Transient | None = None
     download: Download | None = None
+    expected: ExpectedPrint | None = None
 
     @property
     def phase(self) -> Phase:
@@ -199,10 +201,16 @@ def _began(state: AgentState, event: PrintBegan) -> Step:
         return replace(state, print_known=True), ()
     closing = _close(state, PrintOutcome.FAILED, event.at, _UNKNOWN_END, None) if current is not None else ()
     begun = ActivePrint(ts=event.ts, filename=event.filename, began_at=event.at)
-    after = replace(state, print=begun, print_known=True)
+    data: dict[str, Any] = {"name": event.filename}
+    expected = state.expected
+    if expected is not None and expected.is_it(event.filename):
+        # A farm ties the print to its order in the very transaction that makes it.
+        begun = replace(begun, g_code_file_id=expected.g_code_file_id)
+        data["order"] = expected.order
+    after = replace(state, print=begun, print_known=True, expected=None)
     return after, (
         *closing,
-        EmitPrintEvent(EventType.STARTED, begun, event.at, after.report, {"name": event.filename}),
+        EmitPrintEvent(EventType.STARTED, begun, event.at, after.report, data),
         RememberPrint(begun),
         *_registration(after),
         SendStatus(urgent=True),

@@ -250,7 +250,8 @@ def agent_socket() -> Iterator[tuple[Feed, list[bytes]]]:
         core = Core(
             config, database, clock, _Link(),  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=lambda: 1.0, on_link_change=lambda _state: None, on_pictures=lambda _p, _v, _w: None,
-            on_boost=lambda: None, register_file=lambda _ts, _job: None, courier=_Courier(), passthru={},
+            on_boost=lambda: None, on_greeting=lambda _capabilities: None,
+            register_file=lambda _ts, _job: None, courier=_Courier(), passthru={},
             crew=Crew("call"), tunnel=LateTunnel(None, tuple, lambda _frame, _done: None),
         )  # fmt: skip
 

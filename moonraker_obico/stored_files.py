@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from agent_core import pause_klipper as klipper
-from agent_core.errors import CommandFailed, Rejected
-from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.errors import CommandFailed, Rejected, StartUnclear
+from agent_core.features.download_ports import BUSY, StoredFile
 from agent_core.features.thumbnails import MOST_BYTES, kind_of
 from agent_core.ports import FileOnDisk, Http, HttpRequest, HttpResponse, Interrupt, Upload
 from agent_core.transport.proxy import local
@@ -26,6 +26,9 @@ FOLDER = "Obico_Upload"
 
 UPLOAD_SECONDS, UPLOAD_STALL = 1800.0, 300.0
 """Moonraker reads a large file for its metadata before it answers; that takes minutes on a small board."""
+
+HISTORY_JOBS = 25
+"""Asked for when a print is looked for; about 1 kB each."""
 
 START_SECONDS = 60.0
 CONFIRM_SECONDS = 15.0
@@ -61,16 +64,44 @@ class KlipperFiles:
             raise Rejected(BUSY)
 
     def start(self, path: str) -> None:
+        # An earlier print of the same file reads as one that has ended; only what changes is this one.
+        before = _progress(self._api.objects())
         self._api.call("printer.print.start", {"filename": path}, timeout=START_SECONDS)
 
         def begun(objects: Objects) -> bool:
             stats = objects.get("print_stats") or {}
             return stats.get("state") in {"printing", "paused"} or (
-                stats.get("filename") == path and stats.get("state") not in {None, "standby"}
+                stats.get("filename") == path
+                and stats.get("state") not in {None, "standby"}
+                and _progress(objects) != before
             )
 
         if not self._api.wait_for(begun, timeout=CONFIRM_SECONDS):
-            raise CommandFailed("Klipper took the file, but did not begin to print it; its console says why")
+            raise StartUnclear("Klipper took the file, but did not begin to print it; its console says why")
+
+    def mark(self, path: str) -> str | None:  # noqa: ARG002 - the port's
+        """The newest entry of Moonraker's history; its numbers only grow, whatever its clock does."""
+        newest = self._newest_jobs(1)
+        return None if newest is None else str(newest[0][0] if newest else 0)
+
+    def printed(self, path: str, mark: str | None) -> bool:
+        # Moonraker first: an entry is made as the print begins, and a print may end between two questions.
+        stats = self._api.query({"print_stats": ("state", "filename")}).get("print_stats") or {}
+        if stats.get("state") in {"printing", "paused"} and stats.get("filename") == path:
+            return True
+        jobs = None if mark is None else self._newest_jobs(HISTORY_JOBS)
+        return jobs is not None and any(name == path and number > int(mark or 0) for number, name in jobs)
+
+    def _newest_jobs(self, limit: int) -> list[tuple[int, str]] | None:
+        """Number and file of Moonraker's newest jobs; None if it keeps no history. Raises Unreachable."""
+        try:
+            found = self._api.call("server.history.list", {"limit": limit, "order": "desc"}, timeout=10.0)
+        except CommandFailed:
+            return None
+        jobs = found.get("jobs") if isinstance(found, dict) else None
+        listed = [each for each in jobs if isinstance(each, dict)] if isinstance(jobs, list) else []
+        read = [(_hexadecimal(each.get("job_id")), str(each.get("filename"))) for each in listed]
+        return [(number, name) for number, name in read if number is not None]
 
     # --- files ---
 
@@ -196,6 +227,19 @@ class KlipperFiles:
         if not 200 <= response.status < 300:
             raise CommandFailed(f"Moonraker refused the file: {_words(response) or f'error {response.status}'}")
         return response
+
+
+def _progress(objects: Objects) -> tuple[Any, ...]:
+    stats = objects.get("print_stats") or {}
+    return stats.get("state"), stats.get("filename"), stats.get("total_duration")
+
+
+def _hexadecimal(value: object) -> int | None:
+    """As Moonraker writes the numbers of jobs: `00001F`."""
+    try:
+        return int(value, 16) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _words(response: HttpResponse) -> str:

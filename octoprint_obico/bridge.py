@@ -13,7 +13,7 @@ from agent_core.config import AgentConfig, CameraConfig, Secret, TunnelTarget
 from agent_core.database import Database
 from agent_core.features.camera import HttpCamera
 from agent_core.features.discovery import HostFacts, Progress
-from agent_core.features.downloads import FilePort
+from agent_core.features.download_ports import FilePort
 from agent_core.features.jpeg import inspect
 from agent_core.features.layers import LayerIndexes
 from agent_core.features.linking import verify_code

@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from agent_core.errors import CommandFailed, Rejected
-from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.errors import CommandFailed, Rejected, StartUnclear
+from agent_core.features.download_ports import BUSY, StoredFile
 from agent_core.features.thumbnails import thumbnail_in
 from agent_core.ports import Interrupt
 from octoprint_obico.printer import TAGS
@@ -71,7 +71,26 @@ class OctoPrintFiles:
             raise CommandFailed(f"OctoPrint does not print {path}: {error}") from None
         looks = int(START_SECONDS / LOOK_SECONDS)
         if not any(self._state_id() in _BEGUN or self._never.wait(LOOK_SECONDS) for _ in range(looks)):
-            raise CommandFailed(f"OctoPrint did not begin to print {path}; octoprint.log says why")
+            raise StartUnclear(f"OctoPrint did not begin to print {path}; octoprint.log says why")
+
+    def mark(self, path: str) -> str | None:
+        """How many prints of the file OctoPrint has noted; it does so as each ends."""
+        return str(self._prints(path))
+
+    def printed(self, path: str, mark: str | None) -> bool:
+        if self._state_id() in _BEGUN | {"CANCELLING"}:
+            file = (self._tools.printer.get_current_job() or {}).get("file") or {}
+            if file.get("path") == path:
+                return True
+        return mark is not None and self._prints(path) > int(mark)
+
+    def _prints(self, path: str) -> int:
+        try:
+            metadata = self._tools.files.get_metadata(LOCAL, path)
+        except self._tools.errors:
+            return 0
+        history = metadata.get("history") if isinstance(metadata, dict) else None
+        return len(history) if isinstance(history, list) else 0
 
     # --- files ---
 

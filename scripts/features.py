@@ -35,6 +35,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "_printer.get_current_data": (O,),
     "_file_manager.list_files": (O,),
     "file_downloader.download": BOTH,
+    "file_downloader.download with an order, withdraw, order_state": BOTH,
     "file_operations.start_printer_local_print": BOTH,
     "gcode_hooks.toggle_terminal_feed": BOTH,
     "jpeg_poster.web_snapshot_request": BOTH,
@@ -70,6 +71,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "layers right at random moments of a print": BOTH,
     "500 MB file indexed in 60 s and 20 MB": (O,),
     # 4. files
+    "order: printed once or never, the agent killed at any moment": BOTH,
     "download-and-print, 50 MB, connection cut three times": BOTH,
     "download: size and SHA-256 checked": BOTH,
     "download: progress shown as G-Code Downloading": BOTH,

@@ -8,38 +8,31 @@ is started unless the printer is idle at that very moment.
 from __future__ import annotations
 
 import logging
-import random
-import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from agent_core.config import AgentConfig
-from agent_core.errors import AgentError, CommandFailed, Rejected
+from agent_core.errors import AgentError, CommandFailed, Rejected, StartUnclear
+from agent_core.features.download_ports import BUSY, ORDERS_KEY, FilePort, StoredFile, Surroundings
+from agent_core.features.download_wanted import Wanted, numbered, order_id
 from agent_core.features.files import safe_filename, tell_signature
-from agent_core.model import AlertRaised, Download
-from agent_core.pause import PauseSettings
-from agent_core.ports import Clock, Http, Interrupt, PrinterPort, Store
+from agent_core.model import AlertRaised, Download, ExpectedPrint
+from agent_core.ports import Http, Interrupt
 from agent_core.runtime.worker import Worker
 from agent_core.wire import read
 from agent_core.wire.messages import PassthruCall
 
-if TYPE_CHECKING:  # loaded when the first download begins: most agents of a day never need it
+if TYPE_CHECKING:  # loaded when the first download or order comes: most agents of a day never need it
     from agent_core.features.download_fetch import Ask
+    from agent_core.features.orders import Orders
 
 _log = logging.getLogger(__name__)
-
-BUSY = "Printer busy!"
-"""The one word that clients know (§8)."""
 
 RECORD_KEY = "download"
 """The store's record of a download under way: after a crash somebody still has to be told."""
 
 MOST_SAME_NAMES = 99
-LONGEST_NAME = 120
-"""Characters; OctoPrint's and Klipper's disks take 255 bytes."""
 
 REPORT_SECONDS = 1.0
 """Between two reports of the progress."""
@@ -47,135 +40,10 @@ REPORT_SECONDS = 1.0
 END_SECONDS = 30.0
 """How long a cancel waits until the download has let go of everything."""
 
-_ENDINGS = (".gcode", ".gco", ".g")
-_UNWANTED = re.compile(r"[^\w .+()\[\]-]")
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+WITHDRAW_SECONDS = 20.0
+"""The same for the server's withdrawal, whose answer is waited for."""
 
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of the host: its path in the host's own terms, and the signature that the host's reports will give it."""
-
-    path: str
-    signature: str | None = None
-
-
-class FilePort(Protocol):
-    """The host's files and its start button. Called by the download's worker and by callers of passthru, never by a
-    host's own thread; may block. Raises AgentError in words for a person. Paths are relative to the host's folder of
-    G-code files.
-    """
-
-    @property
-    def copies(self) -> int:
-        """How often a file lies on the working folder's disk while it is taken in."""
-        ...
-
-    @property
-    def answers_mismatch(self) -> bool:
-        """A file that is not what was meant: told in the reply's `ret` (OctoPrint) or as its error (Klipper; §8)."""
-        ...
-
-    def check_idle(self) -> None:
-        """By what the printer says right now: raises Rejected (BUSY where it prints) unless a print can be started."""
-        ...
-
-    def work_folder(self) -> Path:
-        """Where a file grows, on the same disk as its target if there is any choice."""
-        ...
-
-    def path_for(self, name: str) -> str:
-        """The path of a downloaded file of that name, as the host would store it."""
-        ...
-
-    def size(self, path: str) -> int | None:
-        """Bytes; None if there is no such file."""
-        ...
-
-    def digest(self, path: str, interrupt: Interrupt) -> str:
-        """SHA-256 of a file that is there, in hex."""
-        ...
-
-    def take(self, part: Path, path: str, sha256: str, interrupt: Interrupt) -> None:
-        """Makes the host's own file out of `part`, which may be gone then. Never overwrites."""
-        ...
-
-    def stored(self, path: str) -> StoredFile: ...
-
-    def matches(self, path: str, signature: str) -> bool | None:
-        """Whether the file is the one that the signature was made of; None if there is no such file."""
-        ...
-
-    def thumbnail(self, path: str) -> bytes | None:
-        """The largest picture that the slicer put into the file, PNG or JPEG (thumbnails.MOST_BYTES); None: none."""
-        ...
-
-    def start(self, path: str) -> None:
-        """Begins to print; returns when the host has really begun. Raises CommandFailed with its own words."""
-        ...
-
-    def abort(self) -> None:
-        """From any thread: ends what `take` and `digest` wait for."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the server asks for: `id` is the file's on the server; size and SHA-256 only where it tells them."""
-
-    name: str
-    url: str
-    id: int | None = None
-    num_bytes: int | None = None
-    sha256: str | None = None
-
-    @classmethod
-    def of(cls, call: PassthruCall) -> Wanted:
-        """Raises Rejected."""
-        told = read.mapping(call.args[0]) if call.args else None
-        url = read.text(told.get("url")) if told is not None else None
-        if told is None or not url:
-            raise Rejected("the call names no file to download")
-        sha256 = read.text(told.get("sha256")) or ""
-        size = read.integer(told.get("num_bytes"))
-        return cls(
-            clean_name(read.text(told.get("filename")) or read.text(told.get("safe_filename")) or ""),
-            url,
-            read.integer(told.get("id")),
-            size if size is not None and size > 0 else None,
-            sha256.lower() if _SHA256.fullmatch(sha256) else None,
-        )
-
-
-def clean_name(name: str) -> str:
-    """A file's name without path, and without anything that a shell, a file system or Klipper's parser trips over."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    kept = _UNWANTED.sub("_", last).strip(" .") or "download"
-    stem, dot, ending = kept.rpartition(".")
-    if not stem or f"{dot}{ending}".lower() not in _ENDINGS:
-        stem, ending = kept, "gcode"
-    return f"{stem[:LONGEST_NAME].rstrip(' .')}.{ending}"
-
-
-def numbered(name: str, number: int) -> str:
-    """`clip.gcode`, `clip_2.gcode`, `clip_3.gcode`, …"""
-    stem, _, ending = name.rpartition(".")
-    return name if number == 1 else f"{stem}_{number}.{ending}"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a download needs besides the host. `tell(download)` shows the progress (None: over), `alert` tells people;
-    both return at once. `new_http` makes a client that only the download uses, so that it can be cut off alone."""
-
-    config: AgentConfig
-    http: Http
-    new_http: Callable[[], Http]
-    clock: Clock
-    store: Store
-    tell: Callable[[Download | None], None]
-    alert: Callable[[AlertRaised], None]
-    uniform: Callable[[], float] = random.random
+NO_ORDERS = "this server did not say that it gives orders; nothing is started for it"
 
 
 class _Run:
@@ -188,7 +56,10 @@ class _Run:
         self.ended = threading.Event()
         self.worker = Worker("download", limit=1)
         self.started = False
+        self.begins = False
+        """Whether the host may print it, by what it said to the start."""
         self.by_person = False
+        self.servers_will = False
 
 
 class Downloads:
@@ -197,14 +68,19 @@ class Downloads:
     def __init__(self, files: FilePort, around: Surroundings) -> None:
         self._files = files
         self._around = around
-        self._lock = threading.Lock()  # guards the two below; never held during I/O
+        self._lock = threading.Lock()  # guards the next two; never held during I/O
         self._run: _Run | None = None
         self._stopped = False
+        self._making = threading.Lock()  # guards the making of the next, which reads a record
+        self._book: Orders | None = None
+        self._speaks_orders = False
 
     @property
     def handlers(self) -> Mapping[str, Callable[[PassthruCall], Any]]:
         return {
             "file_downloader.download": self.download,
+            "file_downloader.withdraw": self.withdraw,
+            "file_downloader.order_state": self.order_state,
             "file_operations.start_printer_local_print": self.start_local,
         }
 
@@ -213,27 +89,65 @@ class Downloads:
         return self._run is not None
 
     @property
-    def worker(self) -> Worker | None:
-        """The one that runs now."""
-        run = self._run
-        return None if run is None else run.worker
+    def workers(self) -> list[Worker]:
+        """Those that run now."""
+        run, book = self._run, self._book
+        found = [None if run is None else run.worker, None if book is None else book.worker]
+        return [worker for worker in found if worker is not None]
 
     # --- calls ---
 
     def download(self, call: PassthruCall) -> Mapping[str, Any]:
-        """`{"target_path"}` at once; a number is added later if a file of other content is there. Raises Rejected."""
+        """`{"target_path"}` at once; a number is added later if a file of other content is there. Raises Rejected.
+
+        With an order also `order`: what became of it; only one that is new is carried out.
+        """
         wanted = Wanted.of(call)
+        book = None
+        if wanted.order is not None:
+            if not self._speaks_orders:
+                raise Rejected(NO_ORDERS)
+            book = self._orders()
+            known = book.ledger.get(wanted.order)
+            if known is not None:
+                return {"target_path": known.path, "order": known.shown()}
         self._files.check_idle()
+        target = self._files.path_for(wanted.name)
         with self._lock:
             if self._run is not None:
                 raise Rejected(BUSY)
             if self._stopped:
                 raise Rejected("the agent stops")
             run = self._run = _Run(wanted, self._around.new_http())
+        answer: dict[str, Any] = {"target_path": target}
+        if wanted.order is not None and book is not None:
+            try:
+                answer["order"] = book.taken(wanted.order, wanted.name, target).shown()
+            except Rejected:
+                self._over(run)
+                raise
         self._around.tell(Download(wanted.name))
         run.worker.start()
         run.worker.submit(lambda: self._work(run))
-        return {"target_path": self._files.path_for(wanted.name)}
+        return answer
+
+    def order_state(self, call: PassthruCall) -> Any:
+        """What became of an order; None for one never heard of. Raises Rejected."""
+        order = self._orders().ledger.get(_order_named(call))
+        return None if order is None else order.shown()
+
+    def withdraw(self, call: PassthruCall) -> Any:
+        """Ends an order that is not permitted yet; what became of it. Raises Rejected."""
+        ident, book, run = _order_named(call), self._orders(), self._run
+        if run is not None and run.wanted.order != ident:
+            run = None
+        order = book.withdraw(ident, None if run is None else run.interrupt)
+        if run is not None and run.interrupt.is_set():
+            run.servers_will = True
+            self._cut(run, run.interrupt.reason)
+            run.ended.wait(WITHDRAW_SECONDS)
+            order = book.ledger.get(ident) or order
+        return order.shown()
 
     def start_local(self, call: PassthruCall) -> Any:
         """`Success`. Raises AgentError."""
@@ -274,7 +188,9 @@ class Downloads:
         """Ends the download and takes no other; returns at once."""
         with self._lock:
             self._stopped = True
-            run = self._run
+            run, book = self._run, self._book
+        if book is not None:
+            book.stop()
         if run is not None:
             self._cut(run, "the agent stops")
 
@@ -285,6 +201,8 @@ class Downloads:
 
     def recover(self) -> None:
         """Soon after the agent's start: what a crash left behind is removed, and told. Does I/O on a disk."""
+        if self._around.store.load(ORDERS_KEY) is not None:
+            self._orders().follow_up()
         if self.active:
             return  # it is a new one already, and clears up itself
         left = self._around.store.load(RECORD_KEY)
@@ -296,16 +214,41 @@ class Downloads:
                 remove_leftovers(self._files.work_folder())
         except (OSError, AgentError) as error:
             _log.warning("what an interrupted download left cannot be removed: %s", error)
-        if left is not None:
+        if left is not None and read.text(left.get("order")) is None:
             name = read.text(left.get("name")) or "a file"
             self._alert(name, "the agent was restarted during the download; print it again from the server")
+
+    # --- orders ---
+
+    def greeted(self, speaks_orders: bool) -> None:
+        """Whether the server that has just greeted us gives orders. Returns at once."""
+        self._speaks_orders = speaks_orders
+        book = self._book
+        if book is not None:
+            book.greeted(speaks_orders)
+
+    def _orders(self) -> Orders:
+        from agent_core.features.orders import Orders
+
+        with self._making:
+            if self._book is None:
+                self._book = Orders(self._files, self._around, self._ordered)
+                self._book.greeted(self._speaks_orders)
+            if self._stopped:
+                self._book.stop()
+            return self._book
+
+    def _ordered(self) -> str | None:
+        """The order that is being carried out."""
+        run = self._run
+        return None if run is None else run.wanted.order
 
     # --- on the download's worker ---
 
     def _work(self, run: _Run) -> None:
         trouble: str | None = "a fault in the agent, see its log"
         try:
-            self._around.store.save(RECORD_KEY, {"name": run.wanted.name})
+            self._around.store.save(RECORD_KEY, {"name": run.wanted.name, "order": run.wanted.order})
             self._carry_out(run)
             trouble = None
         except AgentError as error:
@@ -319,18 +262,33 @@ class Downloads:
     def _end(self, run: _Run, trouble: str | None) -> None:
         run.http.close()
         try:
+            if run.wanted.order is not None:
+                self._note(run, run.wanted.order, trouble)
             self._around.tell(None)
             if trouble is not None and run.by_person:
                 _log.info("the download of %s was cancelled", run.wanted.name)
-            elif trouble is not None and not self._stopped:
+            elif trouble is not None and not self._stopped and not run.servers_will:
                 self._alert(run.wanted.name, trouble)
             if trouble is None or not self._stopped:  # else it is told at the next start
                 self._around.store.remove(RECORD_KEY)
         finally:
-            run.worker.stop()
-            with self._lock:
-                self._run = None
-            run.ended.set()
+            self._over(run)
+            if run.wanted.order is not None:
+                self._orders().follow_up()
+
+    def _over(self, run: _Run) -> None:
+        run.worker.stop()
+        with self._lock:
+            self._run = None
+        run.ended.set()
+
+    def _note(self, run: _Run, order: str, trouble: str | None) -> None:
+        """What became of its order. Where the host may print it after all, that is found out from the host."""
+        if trouble is None:
+            self._orders().started(order)
+        elif not run.begins:
+            self._around.expect(None)
+            self._orders().failed(order, trouble)
 
     def _alert(self, name: str, trouble: str) -> None:
         title = f"{name} was not printed"
@@ -343,17 +301,49 @@ class Downloads:
         kept = f" The file is on the printer as {path}."
         try:
             stored = self._files.stored(path)
-            self._link(run.wanted, stored)
+            if run.wanted.order is None:
+                self._link(run.wanted, stored)
+                self._files.check_idle()
+            else:
+                self._permit(run, run.wanted.order, stored)
             if run.interrupt.is_set():
                 raise Rejected(run.interrupt.reason)
-            self._files.check_idle()
-            run.started = True
-            self._files.start(path)
+            self._start(run, path)
         except CommandFailed as error:
             raise CommandFailed(f"{error}{kept}") from None
         except Rejected as error:
             raise Rejected(f"{error}{kept}") from None
         _log.info("printing %s, which came from the server", path)
+
+    def _permit(self, run: _Run, order: str, stored: StoredFile) -> None:
+        """Returns when the print must be begun at once. Raises AgentError."""
+        from agent_core.features.orders import NotPermitted
+
+        wanted = run.wanted
+        ident, signature = wanted.id, stored.signature
+        if ident is None or signature is None:
+            raise CommandFailed("the print could not be told from others: the file has no id, or no signature")
+        name = safe_filename(PurePosixPath(stored.path).name)
+
+        def link() -> None:
+            tell_signature(run.http, self._around.config, ident, signature, name)
+
+        try:
+            self._orders().permit(order, stored.path, run.http, run.interrupt, link)
+        except NotPermitted:
+            run.servers_will = True
+            raise
+        self._around.expect(ExpectedPrint(stored.path, ident, order))
+
+    def _start(self, run: _Run, path: str) -> None:
+        run.started = run.begins = True
+        try:
+            self._files.start(path)
+        except StartUnclear:
+            raise
+        except (CommandFailed, Rejected):
+            run.begins = False
+            raise
 
     def _known(self, run: _Run) -> str | None:
         """Where the very file lies already, if the server has told enough to know."""
@@ -417,24 +407,9 @@ class Downloads:
             _log.warning("the print will not be linked to the server's file: %s", error)
 
 
-class CancelsDownloads:
-    """The host's PrinterPort; a cancel while a download is under way ends that."""
-
-    def __init__(self, printer: PrinterPort, downloads: Downloads) -> None:
-        self._printer = printer
-        self._downloads = downloads
-
-    def check(self, command: str) -> None:
-        if command != "cancel" or not self._downloads.active:
-            self._printer.check(command)
-
-    def pause(self, settings: PauseSettings, interrupt: Interrupt) -> str:
-        return self._printer.pause(settings, interrupt)
-
-    def resume(self, interrupt: Interrupt) -> str:
-        return self._printer.resume(interrupt)
-
-    def cancel(self, interrupt: Interrupt) -> str:
-        if self._downloads.cancel():
-            return "cancelled the download; nothing was started"
-        return self._printer.cancel(interrupt)
+def _order_named(call: PassthruCall) -> str:
+    """Raises Rejected."""
+    ident = order_id(call.args[0]) if call.args else None
+    if ident is None:
+        raise Rejected("the call names no order")
+    return ident

@@ -15,7 +15,9 @@ from agent_core.database import Database
 from agent_core.errors import AgentError
 from agent_core.features.asked_pictures import asked_picture_routes
 from agent_core.features.camera import HttpCamera
-from agent_core.features.downloads import CancelsDownloads, Downloads, FilePort, Surroundings
+from agent_core.features.download_cancel import CancelsDownloads
+from agent_core.features.download_ports import FilePort, Surroundings
+from agent_core.features.downloads import Downloads
 from agent_core.features.event_pictures import EventPictures
 from agent_core.features.files import register_file
 from agent_core.features.load import LoadState
@@ -25,7 +27,7 @@ from agent_core.features.snapshots import Snapshots
 from agent_core.features.terminal import Terminal
 from agent_core.features.thumbnails import is_wanted, send_thumbnail
 from agent_core.features.vision import Shrinker
-from agent_core.model import ActivePrint, Download, HostEvent, Job, LinkState
+from agent_core.model import ActivePrint, Download, ExpectedPrint, HostEvent, Job, LinkState
 from agent_core.passthru import Handler, Route
 from agent_core.ports import Clock, Http, PrinterPort
 from agent_core.reducer import AgentState
@@ -34,7 +36,7 @@ from agent_core.runtime.crew import Crew
 from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Worker, stop_all
 from agent_core.transport.websocket import Link, LinkEvent
-from agent_core.wire.messages import Command, CommandName, TerminalFeed
+from agent_core.wire.messages import Capability, Command, CommandName, TerminalFeed
 
 if TYPE_CHECKING:
     from agent_core.features.vision_watch import PictureWatch
@@ -109,6 +111,7 @@ class Agent:
             on_link_change=self._on_link_change,
             on_pictures=self._on_pictures,
             on_boost=self._snapshots.boost,
+            on_greeting=self._on_greeting,
             register_file=self._register_file,
             courier=EventCourier(
                 config, parts.http, self._snapshots.submit, self._snapshots.picture, self._event_pictures
@@ -204,8 +207,7 @@ class Agent:
 
     def _workers(self) -> list[Worker]:
         workers = [self._core.worker, self._link.worker, self._commands, self._snapshots.worker]
-        download = self._downloads.worker if self._downloads is not None else None
-        return workers if download is None else [*workers, download]
+        return workers if self._downloads is None else [*workers, *self._downloads.workers]
 
     def _make_downloads(self, parts: Parts) -> Downloads | None:
         if parts.files is None or parts.new_http is None:
@@ -214,7 +216,7 @@ class Agent:
             parts.files,
             Surroundings(
                 parts.config, parts.http, parts.new_http, parts.clock, parts.database,
-                tell=self._on_download, alert=self.post,
+                tell=self._on_download, alert=self.post, expect=self._on_expected,
             ),
         )  # fmt: skip
 
@@ -253,6 +255,13 @@ class Agent:
 
     def _on_download(self, download: Download | None) -> None:
         self._core.on_download(download)
+
+    def _on_expected(self, expected: ExpectedPrint | None) -> None:
+        self._core.on_expected(expected)
+
+    def _on_greeting(self, capabilities: frozenset[Capability]) -> None:
+        if self._downloads is not None:
+            self._downloads.greeted(Capability.JOB_ORDER in capabilities)
 
     def _on_camera_state(self, name: str, ok: bool, reason: str | None) -> None:
         self._cameras[name] = None if ok else reason

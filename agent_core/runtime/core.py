@@ -18,7 +18,7 @@ from agent_core.database import Database
 from agent_core.errors import AuthRefused, NeedsPerson
 from agent_core.features.printer_events import Courier, EventDesk
 from agent_core.features.watches import CameraWatch, ThermalWatch
-from agent_core.model import ActivePrint, AlertRaised, Download, HostEvent, Job, LinkState, Phase
+from agent_core.model import ActivePrint, AlertRaised, Download, ExpectedPrint, HostEvent, Job, LinkState, Phase
 from agent_core.outbox import LIMIT, Entry, Lane, Outbox
 from agent_core.passthru import Handler, PassthruDesk, Route
 from agent_core.ports import Clock
@@ -68,6 +68,7 @@ class Core:
         on_link_change: Callable[[LinkState], None],
         on_pictures: Callable[[bool, bool, bool], None],
         on_boost: Callable[[], None],
+        on_greeting: Callable[[frozenset[wire.Capability]], None],
         register_file: Callable[[int, Job], None],
         courier: Courier,
         passthru: Mapping[str, Handler | Route],
@@ -84,6 +85,7 @@ class Core:
         self._on_link_change = on_link_change
         self._on_pictures = on_pictures
         self._on_boost = on_boost
+        self._on_greeting = on_greeting
         self._register_file = register_file
         self._tunnel = tunnel
         self._inbox = Inbox()
@@ -191,6 +193,14 @@ class Core:
                 self._want_status()
 
         self.run_soon(show)
+
+    def on_expected(self, expected: ExpectedPrint | None) -> None:
+        """The print that the agent is about to start; None: it will not begin."""
+
+        def expect() -> None:
+            self.state = replace(self.state, expected=expected)
+
+        self.run_soon(expect)
 
     def idle_seconds(self) -> float:
         """Seconds since the core last turned; over a minute means that it hangs."""
@@ -370,6 +380,7 @@ class Core:
                     self._tunnel.take(message)
                 case wire.ServerInfo(name=name, version=version, capabilities=capabilities):
                     self._tunnel.greeted(capabilities)
+                    self._on_greeting(capabilities)
                     self._publish_link(replace(self.link_state, server_name=f"{name} {version}".strip()[:100] or None))
                 case _:
                     pass

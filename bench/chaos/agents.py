@@ -77,7 +77,8 @@ class Agent:
         self.core = Core(
             self._config, self.database, self.clock, self.line,  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=self._chance.random, on_link_change=lambda _state: None, on_pictures=lambda _p, _v, _w: None,
-            on_boost=lambda: None, register_file=lambda _ts, _job: None, courier=courier, passthru={},
+            on_boost=lambda: None, on_greeting=lambda _capabilities: None,
+            register_file=lambda _ts, _job: None, courier=courier, passthru={},
             crew=Crew("call"), tunnel=LateTunnel(None, tuple, lambda _frame, _done: None),
         )  # fmt: skip
         self.line.deliver = self.core.on_link_event

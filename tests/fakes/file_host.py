@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from agent_core.errors import CommandFailed, Rejected
-from agent_core.features.downloads import BUSY, StoredFile
+from agent_core.errors import AgentError, CommandFailed, Rejected, StartUnclear
+from agent_core.features.download_ports import BUSY, StoredFile
 from agent_core.ports import Interrupt
 
 
 class FileHost:
-    """`busy`: something prints. `log` tells the order of what was done. `on_start` runs when a print is started."""
+    """`busy`: something prints. `log` tells the order of what was done. `history`: what was printed, by path.
+
+    `prints` False: a start is taken and shows nothing. `away`: what the host says when it is asked for its history.
+    """
 
     copies = 1
 
@@ -23,7 +26,11 @@ class FileHost:
         self.refuses_start = ""
         self.aborted = False
         self.log: list[str] = []
+        self.history: list[str] = []
+        self.prints = True
+        self.away: AgentError | None = None
         self.on_take: Callable[[], None] = lambda: None
+        self.on_start: Callable[[], None] = lambda: None
         (folder / "Up").mkdir()
 
     def check_idle(self) -> None:
@@ -62,6 +69,20 @@ class FileHost:
         if self.refuses_start:
             raise CommandFailed(self.refuses_start)
         self.log.append(f"start {path}")
+        self.on_start()
+        if not self.prints:
+            raise StartUnclear("it does not begin")
+        self.history.append(path)
+
+    def mark(self, path: str) -> str | None:
+        if self.away is not None:
+            raise self.away
+        return str(len(self.history))
+
+    def printed(self, path: str, mark: str | None) -> bool:
+        if self.away is not None:
+            raise self.away
+        return path in self.history[int(mark or 0) :]
 
     def abort(self) -> None:
         self.aborted = True

@@ -37,6 +37,7 @@ from agent_core.runtime.crew import Crew
 from agent_core.runtime.tunnels import LateTunnel
 from agent_core.runtime.worker import Task
 from agent_core.transport.websocket import Alive, Closed, FrameRead, Opened, Refused, Written
+from agent_core.wire.messages import Capability
 
 
 class FakeClock:
@@ -103,13 +104,15 @@ class Bench:
         self.clock, self.link = FakeClock(), FakeLink()
         self.database = Database(str(folder))
         self.links: list[LinkState] = []
+        self.greetings: list[frozenset[Capability]] = []
         self.courier = FakeCourier()
         config = AgentConfig("moonraker_obico", "3", "http://h:1", Secret("t0ken"), str(folder))
         self.core = Core(
             config, self.database, self.clock, self.link,  # type: ignore[arg-type]  # as much of a Link as it needs
             uniform=lambda: 1.0, on_link_change=self.links.append, on_pictures=lambda _p, _v, _w: None,
-            on_boost=lambda: None, register_file=lambda _ts, _job: None, courier=self.courier,
-            passthru={}, crew=Crew("call"), tunnel=LateTunnel(None, tuple, lambda _frame, _done: None),
+            on_boost=lambda: None, on_greeting=self.greetings.append, register_file=lambda _ts, _job: None,
+            courier=self.courier, passthru={},
+            crew=Crew("call"), tunnel=LateTunnel(None, tuple, lambda _frame, _done: None),
         )  # fmt: skip
 
     def turn(self, *events: Any, seconds: float = 0.0) -> float:
@@ -241,7 +244,8 @@ HOT = {"tool0": Temperature(215.0, 215.0), "bed": Temperature(60.0, 60.0)}
 
 def test_nothing_is_written_while_nothing_happens(bench: Bench) -> None:
     """An SD card wears out: an hour idle and an hour of printing are worth the events in them and nothing more."""
-    bench.turn(Opened(), server_says(server={"capabilities": ["event_ack"]}))
+    bench.turn(Opened(), server_says(server={"capabilities": ["event_ack", "job_order", "odd"]}))
+    assert bench.greetings == [frozenset({Capability.EVENT_ACK, Capability.JOB_ORDER})]
     idle = PrinterReport(Phase.OPERATIONAL, temperatures={"tool0": Temperature(21.0, 0.0)})
     bench.turn(PrinterReported(idle, 1.0))
     before, bytes_before = bench.database.commits, files_of(bench)

@@ -12,15 +12,10 @@ import pytest
 
 from agent_core.config import AgentConfig, Secret
 from agent_core.errors import AgentError, Rejected
-from agent_core.features.downloads import (
-    BUSY,
-    RECORD_KEY,
-    CancelsDownloads,
-    Downloads,
-    Surroundings,
-    clean_name,
-    numbered,
-)
+from agent_core.features.download_cancel import CancelsDownloads
+from agent_core.features.download_ports import BUSY, Surroundings
+from agent_core.features.download_wanted import clean_name, numbered
+from agent_core.features.downloads import RECORD_KEY, Downloads
 from agent_core.model import AlertRaised, Download
 from agent_core.pause import PauseSettings
 from agent_core.ports import HttpRequest, Interrupt
@@ -76,8 +71,7 @@ class Desk:
         return answer
 
     def wait(self) -> None:
-        worker = self.downloads.worker
-        assert worker is None or worker.join(PATIENCE)
+        assert all(worker.join(PATIENCE) for worker in self.downloads.workers)
         assert not self.downloads.active
 
     @property
@@ -287,9 +281,9 @@ def test_a_bug_is_told_too_and_ends_the_download(tmp_path: Path, caplog: pytest.
 @pytest.mark.parametrize("args", [[], [None], [{}], [{"url": 7}], ["x"], [{"id": 5, "url": ""}]])
 def test_calls_that_name_no_file(tmp_path: Path, args: list[Any]) -> None:
     desk = Desk(tmp_path)
-    for handler in desk.downloads.handlers.values():
+    for name in ("file_downloader.download", "file_operations.start_printer_local_print"):
         with pytest.raises(Rejected, match="names no file"):
-            handler(PassthruCall("t", "f", tuple(args)))
+            desk.downloads.handlers[name](PassthruCall("t", "f", tuple(args)))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from agent_core import reducer
 from agent_core.model import (
     ActivePrint,
     AlertRaised,
+    ExpectedPrint,
     HostEvent,
     HostSettings,
     Job,
@@ -281,3 +282,20 @@ def test_every_started_print_ends_exactly_once_and_memory_follows(events: list[H
                 assert EventType.FAILED in [e.type for e in effects if isinstance(e, EmitPrintEvent)]
         assert kept == state.print
         assert open_prints in {0, 1}
+
+
+def test_the_print_of_an_order_says_so_once() -> None:
+    """A farm ties it to the order in the transaction that makes the print."""
+    expected = ExpectedPrint("Obico_Upload/vase.gcode", 5, "att_1")
+    for told in ("Obico_Upload/vase.gcode", "vase.gcode"):
+        waiting = replace(reducer.initial(None), expected=expected)
+        state, effects = run(PrintBegan(100, told, 100.5), state=waiting)
+        (event,) = [effect for effect in effects if isinstance(effect, EmitPrintEvent)]
+        assert (event.data, event.print.g_code_file_id) == ({"name": told, "order": "att_1"}, 5)
+        assert remembered(effects) == [state.print]
+        assert not [effect for effect in effects if isinstance(effect, RegisterFile)]
+        state, effects = run(PrintEnded(PrintOutcome.DONE, 200.0), PrintBegan(300, told, 300.5), state=state)
+        assert all("order" not in effect.data for effect in effects if isinstance(effect, EmitPrintEvent))
+    state, effects = run(PrintBegan(100, "other.gcode", 100.5), state=replace(reducer.initial(None), expected=expected))
+    assert state.print == ActivePrint(100, "other.gcode", 100.5)
+    assert state.expected is None

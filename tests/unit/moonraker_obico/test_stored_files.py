@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent_core.config import Secret
-from agent_core.errors import CommandFailed, Rejected
-from agent_core.features.downloads import BUSY
+from agent_core.errors import CommandFailed, Rejected, StartUnclear, Unreachable
+from agent_core.features.download_ports import BUSY
 from agent_core.ports import FileOnDisk, HttpRequest, HttpResponse, Interrupt
 from moonraker_obico.klipper_api import Objects
 from moonraker_obico.moonraker_socket import Address
@@ -194,6 +194,47 @@ def test_a_start_is_confirmed_by_klipper_itself() -> None:
     api.answers["printer.print.start"] = CommandFailed("SD busy")
     with pytest.raises(CommandFailed, match="SD busy"):
         files(api).start("clip.gcode")
+
+
+def test_an_earlier_print_of_the_file_is_no_start() -> None:
+    """After the first copy Klipper reads `complete` with the very same file."""
+    api = Api()
+    ended = {"state": "complete", "filename": "clip.gcode", "total_duration": 61.5}
+    api.seen = api.fresh = {**READY, "print_stats": ended}
+    with pytest.raises(StartUnclear):
+        files(api).start("clip.gcode")
+    api.fresh = {**READY, "print_stats": {**ended, "total_duration": 60.9}}
+    files(api).start("clip.gcode")
+
+
+def test_what_was_printed_since_a_mark() -> None:
+    api, path = Api(), "Obico_Upload/clip.gcode"
+    api.answers["server.history.list"] = {"jobs": [{"job_id": "0000FF", "filename": path}], "count": 1}
+    mark = files(api).mark(path)
+    assert api.calls[-1] == ("server.history.list", {"limit": 1, "order": "desc"})
+    assert files(api).printed(path, mark) is False
+    api.answers["server.history.list"] = {"jobs": [{"job_id": "000100", "filename": path}, {"job_id": "0000FF"}]}
+    assert files(api).printed(path, mark) is True
+    assert files(api).printed("Obico_Upload/other.gcode", mark) is False
+    # Without a mark only what prints at this moment counts.
+    assert files(api).printed(path, None) is False
+    for state, prints in (("printing", True), ("paused", True), ("complete", False)):
+        api.fresh = {**READY, "print_stats": {"state": state, "filename": path}}
+        assert files(api).printed(path, None) is prints
+        assert files(api).printed("Obico_Upload/other.gcode", None) is False
+
+
+@pytest.mark.parametrize("answer", [{"jobs": []}, {}, None, {"jobs": ["x", {"job_id": "zz"}, {"job_id": 7}]}])
+def test_a_history_without_jobs(answer: object) -> None:
+    api = Api()
+    api.answers["server.history.list"] = answer
+    assert (files(api).mark("a"), files(api).printed("a", "0")) == ("0", False)
+    api.answers["server.history.list"] = CommandFailed("Method not found")
+    assert (files(api).mark("a"), files(api).printed("a", "0")) == (None, False)
+    api.answers["server.history.list"] = Unreachable("Moonraker is not reachable")
+    for ask in (lambda: files(api).mark("a"), lambda: files(api).printed("a", "0")):
+        with pytest.raises(Unreachable):
+            ask()
 
 
 def test_copies_on_one_disk() -> None:

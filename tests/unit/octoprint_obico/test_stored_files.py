@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent_core.errors import CommandFailed, Rejected
-from agent_core.features.downloads import BUSY
+from agent_core.errors import CommandFailed, Rejected, StartUnclear
+from agent_core.features.download_ports import BUSY
 from agent_core.ports import Interrupt
 from octoprint_obico import stored_files
 from octoprint_obico.stored_files import FileTools, OctoPrintFiles
@@ -24,6 +24,7 @@ class Manager:
     def __init__(self, root: Path, *, keeps_hashes: bool) -> None:
         self.root, self.keeps_hashes = root, keeps_hashes
         self.full = False
+        self.history: object = None
 
     def add_folder(self, location: str, path: str, *, ignore_existing: bool) -> None:
         if self.full:
@@ -52,6 +53,8 @@ class Manager:
         return path
 
     def get_metadata(self, location: str, path: str) -> dict[str, Any] | None:
+        if self.history is not None:
+            return {"history": self.history}
         if not self.keeps_hashes:
             return None
         return {"hash": hashlib.sha1((self.root / path).read_bytes(), usedforsecurity=False).hexdigest()}
@@ -77,6 +80,10 @@ class Printer:
         self.state = "OPERATIONAL"
         self.asked: list[Any] = []
         self.begins = True
+        self.job: dict[str, Any] | None = None
+
+    def get_current_job(self) -> dict[str, Any] | None:
+        return self.job
 
     def select_file(self, path: str, sd: bool, **more: Any) -> None:
         self._begin(("select_file", path, sd, more["printAfterSelect"], more["tags"]))
@@ -186,5 +193,29 @@ def test_a_start_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(stored_files, "START_SECONDS", 0.1)
     desk = Desk(tmp_path)
     desk.printer.begins = False
-    with pytest.raises(CommandFailed, match="did not begin"):
+    with pytest.raises(StartUnclear, match="did not begin"):
         desk.files.start("a.gcode")
+
+
+def test_what_was_printed_since_a_mark(tmp_path: Path) -> None:
+    desk, path = Desk(tmp_path), "ObicoUpload/clip.gcode"
+    nothing: tuple[object, ...] = (None, "nonsense", [])
+    for history in nothing:
+        desk.manager.history = history
+        (tmp_path / "ObicoUpload").mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"G28\n")
+        assert desk.files.mark(path) == "0"
+    desk.manager.history = [{"success": True}]
+    mark = desk.files.mark(path)
+    assert desk.files.printed(path, mark) is False
+    desk.manager.history = [{"success": True}, {"success": False}]
+    assert desk.files.printed(path, mark) is True
+    # What it prints now.
+    mark = desk.files.mark(path)
+    desk.printer.job = {"file": {"path": path, "origin": "local"}}
+    for state, prints in (("PRINTING", True), ("PAUSED", True), ("CANCELLING", True), ("OPERATIONAL", False)):
+        desk.printer.state = state
+        assert desk.files.printed(path, mark) is prints
+        assert desk.files.printed("ObicoUpload/other.gcode", mark) is False
+    desk.printer.state, desk.printer.job = "PRINTING", None
+    assert desk.files.printed(path, mark) is False
