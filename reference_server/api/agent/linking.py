@@ -47,6 +47,7 @@ async def verify(request: Request, context: Services) -> Response:
     else:
         live = context.hub.live.put(linked.record)
         await announce(context, linked.record.printer.user_id)
+    context.fleet.arrivals.linked(printer_id)
     views = context.views(request)
     return Json(views.code(linked.code, views.printer(linked.record, live, token=True)))
 

@@ -17,13 +17,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_server import VERSION
 from reference_server.api.context import Context
-from reference_server.api.fleet import actions, errors, groups, keys, materials, organization, printers, users
+from reference_server.api.fleet import (
+    actions,
+    errors,
+    groups,
+    keys,
+    materials,
+    organization,
+    printer_links,
+    printers,
+    users,
+)
 from reference_server.api.fleet.auth import FleetCaller
 from reference_server.api.fleet.document import complete
 from reference_server.api.responses import Json
 
 PREFIX = "/v1"
-ROUTERS = (groups, keys, materials, printers, actions, organization, users)
+ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users)
 """A new wing's router is added here."""
 
 _open = APIRouter(include_in_schema=False)

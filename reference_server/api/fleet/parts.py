@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from reference_server.api.fleet.route import InFlight
 from reference_server.config import ServerConfig
+from reference_server.net.host_link import HostLinker as NetHostLinker
+from reference_server.realtime.arrivals import Arrivals
 from reference_server.services.accounts import Accounts
 from reference_server.services.clock import Now
 from reference_server.services.fleet.groups import FleetGroups
+from reference_server.services.fleet.host_link import HostLinker
 from reference_server.services.fleet.invitations import Invitations
 from reference_server.services.fleet.keys import Keys
 from reference_server.services.fleet.materials import FleetMaterials, MaterialsInPrinters
@@ -45,6 +48,8 @@ class Fleet:
     changed: asyncio.Event
     materials: FleetMaterials
     presence: Presence
+    host_linker: HostLinker
+    arrivals: Arrivals
     answers: KeptAnswers
     in_flight: InFlight
     key_limits: RateLimits
@@ -70,6 +75,8 @@ def make_fleet(
         changed=asyncio.Event(),
         materials=FleetMaterials(store, now, random),
         presence=Presence(store, now),
+        host_linker=NetHostLinker(config.address_policy),
+        arrivals=Arrivals(),
         answers=KeptAnswers(store, now),
         in_flight=InFlight(),
         key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),

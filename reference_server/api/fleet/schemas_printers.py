@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from reference_server.api.fleet.schemas import Given, Shown
 from reference_server.services.fleet.printer_fields import LOCATION_LIMIT, MODEL_LIMIT, MOST_TAGS, TAG_LIMIT
@@ -81,6 +82,55 @@ class PrinterChange(Given):
     ] = None
     tags: Tags = Field(default_factory=list)
     auto_continue: bool = False
+
+
+def _server(value: str | None) -> str | None:
+    parts = urlsplit(value or "http://x")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("an address like https://printers.example.org is needed")
+    return value.rstrip("/") if value else None
+
+
+class ConnectionGiven(Given):
+    connection_url: Annotated[
+        str | None,
+        Field(max_length=2000, description="OctoPrint's or Moonraker's address.", examples=["http://192.168.1.105"]),
+    ] = None
+    api_key: Annotated[
+        SecretStr | None,
+        Field(max_length=500, description="A key of OctoPrint or Moonraker; used once, never kept."),
+    ] = None
+    server_url: Annotated[
+        str | None,
+        Field(max_length=2000, description="This server's address as the printer reaches it; else as you do."),
+        AfterValidator(_server),
+    ] = None
+
+
+class PrinterGiven(ConnectionGiven):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    model: Annotated[str, Field(max_length=MODEL_LIMIT)] = ""
+    location: Annotated[str, Field(max_length=LOCATION_LIMIT)] = ""
+    group: Annotated[
+        str | None, Field(max_length=100, description="A group's id or name; a new name makes the group.")
+    ] = None
+    tags: Tags = Field(default_factory=list)
+    auto_continue: bool = False
+
+
+class LinkFields(Shown):
+    linked: Annotated[bool, Field(description="Its agent has come already.")]
+    link_code: Annotated[str | None, Field(description="To type in on the printer's host; null: it is linked.")]
+    link_expires_at: datetime | None
+    note: Annotated[str | None, Field(description="What is left to do, in words.")]
+
+
+class NewPrinterShown(PrinterShown, LinkFields):
+    pass
+
+
+class LinkShown(LinkFields):
+    printer: str
 
 
 class ActionGiven(Given):

@@ -12,9 +12,12 @@ from reference_server.services.fleet.errors import PrinterBusy
 from reference_server.services.fleet.group_choice import group_for, group_named_or_invalid
 from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.model import FleetPrinter, Group
+from reference_server.services.fleet.once import Once
+from reference_server.services.fleet.plan import Plan, Quota
 from reference_server.services.fleet.printer_fields import checked
 from reference_server.services.model import Json, Printer, PrinterRecord
 from reference_server.services.ports import Store, Transaction
+from reference_server.services.printers import new_token
 from reference_server.services.secrets import RandomBytes
 
 
@@ -116,6 +119,28 @@ class FleetPrinterBook:
         """By id or name. Raises Invalid."""
         with self._store.read() as tx:
             return group_named_or_invalid(tx, caller, text)
+
+    def create(self, caller: Identity, name: str, more: Json, once: Once, plan: Plan) -> tuple[PrinterEntry, bool]:
+        """A printer that no agent speaks for yet; False: it is what the same request made before. `more`: model,
+        location, group, tags, auto_continue. Raises Invalid, QuotaExceeded."""
+        fields = checked({**more, "name": name})
+        with self._store.write() as tx:
+            if once.made is not None:
+                return self._entry(tx, caller, *fleet_printer_named(tx, caller, once.made)), False
+            plan.check(Quota.PRINTERS, used=len(tx.fleet.printers.of_account(caller.account.id)))
+            now = self._now()
+            printer = tx.printers.add(
+                Printer(0, caller.account.id, fields["name"], new_token(self._random), created_at=now)
+            )
+            fleet = tx.fleet.printers.get(printer.id)
+            if fleet is None:
+                raise NotFound
+            group = group_for(tx, caller, fields.get("group"), now, self._random)
+            plain = {name: fields[name] for name in ("model", "location", "tags", "auto_continue") if name in fields}
+            fleet = replace(fleet, group_id=group.id if group is not None else None, updated_at=now, **plain)
+            tx.fleet.printers.save(fleet)
+            once.note(tx, fleet.public_id, now)
+            return self._entry(tx, caller, printer, fleet), True
 
     def change(self, caller: Identity, public_id: str, changes: Json) -> PrinterEntry:
         """`changes`: of name, model, location, group, tags, auto_continue. Raises NotFound, Invalid."""
