@@ -16,6 +16,7 @@ from reference_server.cli.run import MOST_FRAME as MOST_FRAME
 from reference_server.config import SETTINGS, ConfigError, load_config
 from reference_server.lock import Locked
 from reference_server.services.errors import ServiceError
+from reference_server.services.fleet.model import ALL_SCOPE_WORDS, Role
 from reference_server.store.migrate import MigrationError
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ def _add_users(commands: Commands, parents: list[argparse.ArgumentParser]) -> No
     )  # fmt: skip
     create.add_argument("name", help="the name to log in with")
     create.add_argument("--email", default="", help="e-mail address (optional)")
+    create.add_argument(
+        "--organization-of", metavar="USER", default=None, help="not an organization of his own: that user's"
+    )
+    create.add_argument(
+        "--role", choices=[role.value for role in Role], default=None, help="in that organization (default: viewer)"
+    )
+    key = add_command(
+        commands, "create-key", "make a key for the fleet API (/v1) and print it", users.KEY_EXAMPLES,
+        users.create_key, parents,
+    )  # fmt: skip
+    key.add_argument("name", help="the program that will use it")
+    key.add_argument("--user", required=True, help="whose it is, by name or e-mail address")
+    scopes = ", ".join(ALL_SCOPE_WORDS)
+    key.add_argument("--scopes", required=True, help=f"what it may do, with spaces between: {scopes}")
+    key.add_argument("--days", default=None, metavar="DAYS", help="how long it is good (default: until revoked)")
     change = add_command(
         commands, "set-password", "give a user a new password, from this machine's keyboard",
         users.SET_EXAMPLES, users.set_password, parents,

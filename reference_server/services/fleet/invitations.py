@@ -132,6 +132,18 @@ class Invitations:
         return asked.organization
 
 
+def create_member(
+    store: Store, accounts: Accounts, name: str, password: str, email: str, colleague: User, role: Role, now: Now
+) -> User:
+    """By whoever runs the server: a new user in that colleague's organization, whatever its plan. Raises Invalid,
+    Conflict."""
+    new, password_hash = accounts.new_user(name, password, email)
+    with store.write() as tx:
+        user = tx.users.add(new, password_hash)
+        join(tx, user, tx.fleet.organizations.of_member(colleague.id)[0], role, now())
+        return user
+
+
 def join(tx: Transaction, user: User, organization: Organization, role: Role, now: datetime) -> None:
     """He leaves his own organization, which goes. Raises Conflict: others are in it, or printers are."""
     rows = tx.fleet.organizations

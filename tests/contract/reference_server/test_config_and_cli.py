@@ -15,6 +15,9 @@ from reference_server import cli
 from reference_server.app import make_accounts, open_database
 from reference_server.config import SETTINGS, ConfigError, default_data_dir, load_config
 from reference_server.lock import Locked, exclusive
+from reference_server.services.clock import utc_now
+from reference_server.services.fleet.keys import Keys
+from reference_server.services.secrets import system_random
 from reference_server.store.all_tables import metadata
 from reference_server.store.database import make_engine
 from reference_server.store.migrate import HEAD, MigrationError, current_revision, known_revisions, migrate
@@ -67,7 +70,8 @@ def test_a_secret_is_shown_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "create-user", "set-password", "backup", "restore", "migrate", "import-obico", "doctor"]
+    "command",
+    ["run", "create-user", "create-key", "set-password", "backup", "restore", "migrate", "import-obico", "doctor"],
 )
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -110,6 +114,27 @@ def test_users_are_made_from_the_command_line(tmp_path: Path) -> None:
     assert (code, one_line(err)) == (2, True)
     assert "8 to 1024" in err
     assert (tmp_path / "d").stat().st_mode & 0o077 == 0
+
+
+def test_members_and_fleet_keys_are_made_from_the_command_line(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path))
+    run_cli("create-user", "ada", "--password-stdin", *data, stdin="long enough\n")
+    made = run_cli("create-user", "eve", "--organization-of", "ada", "--role", "operator", *data, stdin="long enough\n")
+    assert made == (0, "User eve was created, as operator in the organization of ada.\n", "")
+    assert run_cli("create-user", "x", "--role", "admin", *data, stdin="long enough\n")[0] == 2
+    assert run_cli("create-user", "x", "--organization-of", "nobody", *data, stdin="long enough\n")[0] == 2
+    code, key, told = run_cli("create-key", "ci", "--user", "eve", "--scopes", "jobs:write,printers:read", *data)
+    assert (code, told.partition(", ")[2]) == (0, "for eve: jobs:write printers:read\n")
+    database = open_database(tmp_path / "server.sqlite3")
+    try:
+        identity = Keys(database, utc_now, system_random).identify(key.strip())
+        assert (identity.person.name, identity.account.name) == ("eve", "ada")
+        assert identity.scopes == {"jobs:write", "printers:read"}
+    finally:
+        database.close()
+    beyond = run_cli("create-key", "ci", "--user", "eve", "--scopes", "admin:*", *data)
+    assert (beyond[0], beyond[2]) == (2, "obico-reference-server: scopes: You may not do this yourself: admin:*.\n")
+    assert run_cli("create-key", "ci", "--user", "ada", "--scopes", "jobs:write", "--days", "0", *data)[0] == 2
 
 
 def test_a_password_is_set_from_the_command_line(tmp_path: Path) -> None:

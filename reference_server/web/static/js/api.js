@@ -47,7 +47,8 @@ async function call(method, path, body, deadline = DEADLINE) {
   // The header is cut to whole seconds; anything below two is not worth believing.
   if (Number.isFinite(date)) skew = Math.abs(date + 500 - Date.now()) < 2000 ? 0 : date + 500 - Date.now();
   if (answer.ok) return content;
-  const detail = typeof content?.detail === "string" ? content.detail : `The server answered ${answer.status}.`;
+  const said = content?.detail ?? content?.error?.message; // of the Obico API, of the fleet API
+  const detail = typeof said === "string" ? said : `The server answered ${answer.status}.`;
   const errors = content?.errors && typeof content.errors === "object" ? content.errors : {};
   let words = detail;
   if (answer.status === 429) {
@@ -126,6 +127,19 @@ export const endSession = (id) => call("DELETE", `/api/v1/auth/sessions/${id}/`)
 export const apiKeys = () => get("/api/v1/api_keys/");
 export const addApiKey = (name) => post("/api/v1/api_keys/", { name });
 export const removeApiKey = (id) => call("DELETE", `/api/v1/api_keys/${id}/`);
+
+/** The fleet API (/v1): lists are {data, pagination}. */
+export const fleetKeys = () => get("/v1/api-keys?per_page=100");
+export const addFleetKey = (name, scopes) => post("/v1/api-keys", { name, scopes });
+export const removeFleetKey = (id) => call("DELETE", `/v1/api-keys/${id}`);
+export const users = () => get("/v1/users?per_page=100");
+export const user = (id) => get(`/v1/users/${id}`);
+export const changeRole = (id, role) => call("PATCH", `/v1/users/${id}`, { role });
+export const removeUser = (id) => call("DELETE", `/v1/users/${id}`);
+export const invitations = () => get("/v1/users/invitations?per_page=100");
+/** Mails at once, where the server can. */
+export const invite = (email, role) => call("POST", "/v1/users/invite", { email, role }, 70_000);
+export const removeInvitation = (id) => call("DELETE", `/v1/users/invitations/${id}`);
 
 export const recentPrints = (limit) => get(`/api/v1/prints/?sorting=date_desc&limit=${limit}`);
 export const recentEvents = (limit) => get(`/api/v1/printer_events/?limit=${limit}`);

@@ -1,6 +1,7 @@
 // The live page: the only writer of the store; joins API, socket and views.
 import * as api from "./api.js";
 import { h, icon, setText, show } from "./dom.js";
+import { limits, may, role, setRole } from "./role.js";
 import { LiveSocket } from "./socket.js";
 import { printerName, printerState } from "./state.js";
 import { Store } from "./store.js";
@@ -108,8 +109,8 @@ function connect() {
     async closed(opened, lockedOut) {
       store.linkLost();
       if (opened && !lockedOut) return;
-      const may = await checkLogin();
-      if (may && lockedOut) socket.hurry();
+      const stays = await checkLogin();
+      if (stays && lockedOut) socket.hurry();
     },
     alive: api.health,
   });
@@ -128,7 +129,12 @@ async function checkLogin() {
     location.replace(state.setup_needed ? "/setup" : `/login${location.hash}`);
     return false;
   }
-  setText(document.getElementById("who"), state.user?.name ?? "");
+  setRole(state.user);
+  setText(document.getElementById("who"), may("admin") ? (state.user?.name ?? "") : `${state.user?.name} (${role()})`);
+  const words = limits();
+  setText(document.getElementById("role-note"), words);
+  show(document.getElementById("role-note"), words !== null);
+  for (const node of document.querySelectorAll("[data-needs]")) show(node, may(node.dataset.needs));
   return true;
 }
 

@@ -1,6 +1,7 @@
 // One printer's card. Built once; later only what changed is written.
 import { h, icon, setIcon, setText, setTitle, show } from "../dom.js";
 import * as format from "../format.js";
+import { may } from "../role.js";
 import { allowed, fileName, hasJob, isDownloading, job, mediaUrl, printerName, printerState } from "../state.js";
 import { Watch } from "./watch.js";
 
@@ -153,6 +154,9 @@ export class Card {
     this.webButton.setAttribute("aria-label", `Open web interface of ${name}`);
     setTitle(this.webButton, "Open web interface");
     this.webButton.disabled = !fresh || !printer.agent_connected;
+    show(this.controlButton, may("operator"));
+    show(this.webButton, may("admin"));
+    show(this.settingsButton, may("admin"));
     this.#presence(store, entry, state, fresh, now);
     this.#message(printer, state);
     this.#job(printer, now);
@@ -309,7 +313,7 @@ export class Card {
   }
 
   #buttons(printer, entry, fresh, name) {
-    const may = allowed(printer);
+    const possible = allowed(printer);
     const paused = printerState(printer).kind === "paused" || printerState(printer).phase === "resuming";
     const { outcome } = entry;
     const pending = outcome !== null && !outcome.final && Date.now() - outcome.at < REPEAT_AFTER ? outcome.command : null;
@@ -318,10 +322,10 @@ export class Card {
     for (const [command, button] of Object.entries(this.buttons)) {
       // Cancel stays possible while a pause waits, perhaps for minutes, behind a line that heats.
       const held = pending === command || (pending !== null && command !== "cancel");
-      button.disabled = !fresh || held || !may[command];
+      button.disabled = !fresh || held || !possible[command];
       button.setAttribute("aria-label", `${button.textContent} the print on ${name}`);
     }
-    show(this.buttons.pause.parentElement, hasJob(printer) || isDownloading(printer));
+    show(this.buttons.pause.parentElement, may("operator") && (hasJob(printer) || isDownloading(printer)));
   }
 
   #speak(name, state, fresh) {

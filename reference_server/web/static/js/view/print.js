@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { h, icon, setText, show } from "../dom.js";
 import { UNKNOWN, duration, moment, num, percent, text } from "../format.js";
+import { may } from "../role.js";
 import { mediaUrl, printerName } from "../state.js";
 import { confirmAction, dialogHead, openDialog } from "./confirm.js";
 import { ENDINGS, ending, printSeconds } from "./prints.js";
@@ -49,7 +50,7 @@ class PrintView {
         "footer",
         { class: "dialog-foot" },
         h("button", { type: "button", onclick: () => this.dialog.close("") }, "Close"),
-        h("button", { type: "button", class: "danger-text", onclick: () => this.#remove() }, "Delete this print…"),
+        may("admin") ? h("button", { type: "button", class: "danger-text", onclick: () => this.#remove() }, "Delete this print…") : null,
       ),
     );
     this.#take(print);

@@ -2,8 +2,10 @@
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { moment, text } from "../format.js";
+import { may } from "../role.js";
 import { confirmAction, openDialog } from "./confirm.js";
 import { field } from "./fields.js";
+import { FleetKeys, People } from "./fleet_keys.js";
 import { Panel } from "./panel.js";
 
 class SecurityView extends Panel {
@@ -14,10 +16,12 @@ class SecurityView extends Panel {
     this.sessions = h("section", { class: "dialog-body more" });
     this.keys = h("section", { class: "dialog-body more" });
     this.dialog.append(this.head, h("div", { class: "dialog-body" }, this.said, this.trouble), this.#password(), this.factor, this.sessions, this.keys);
+    this.others = may("admin") ? [new FleetKeys(this, now), new People(this, now)] : [];
+    this.dialog.append(...this.others.map((part) => part.node));
   }
 
   async open() {
-    await Promise.all([this.#loadFactor(), this.#loadSessions(), this.#loadKeys()]);
+    await Promise.all([this.#loadFactor(), this.#loadSessions(), this.#loadKeys(), ...this.others.map((part) => part.load())]);
     return openDialog(this.dialog);
   }
 

@@ -1,6 +1,7 @@
 // Failure detection on a printer's card: the score while it watches, and the alert that wants an answer.
 import { h, icon, setText, show } from "../dom.js";
 import { moment, num, toDate } from "../format.js";
+import { may } from "../role.js";
 
 /** normalized_p in words; the bands are those of the server's rules: a third alerts, two thirds pause. */
 export function verdict(score) {
@@ -32,13 +33,13 @@ export class Watch {
       { class: "alert", role: "alert" },
       h("p", {}, icon("error"), this.title),
       this.why,
-      h(
+      (this.answers = h(
         "div",
         { class: "row" },
         (this.fine = h("button", { type: "button", onclick: () => actions.acknowledge(id, "NOT_FAILED") }, "It is fine")),
         (this.failed = h("button", { type: "button", onclick: () => actions.acknowledge(id, "FAILED") }, "It failed")),
         h("button", { type: "button", class: "quiet", onclick: () => actions.mute(id, true) }, "Stop watching this print"),
-      ),
+      )),
     );
     this.alert.hidden = true;
     this.node = h("div", { class: "watch-box" }, this.line, this.alert);
@@ -61,7 +62,8 @@ export class Watch {
       this.meter.setAttribute("aria-label", `Failure score ${Math.round(score * 100)} of 100`);
       this.meter.title = `Score ${Math.round(score * 100)} of 100`;
     }
-    show(this.unmute, muted);
+    show(this.unmute, muted && may("operator"));
+    show(this.answers, may("operator"));
 
     const alert = muted ? null : openAlert(print);
     show(this.alert, alert !== null);
