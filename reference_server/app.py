@@ -356,7 +356,11 @@ def create_app(
 
     # The last one added is the outermost.
     app.add_middleware(audit.AuditTrail)
-    app.add_middleware(BodyLimit, limits={"/api/v1/g_code_files/": config.upload_limit_mb * 1_000_000 + 64 * 1024})
+    largest_job = config.fleet_upload_limit_mb * 1_000_000 + 64 * 1024
+    app.add_middleware(BodyLimit, limits={
+        "/api/v1/g_code_files/": config.upload_limit_mb * 1_000_000 + 64 * 1024,
+        f"{FLEET}/jobs": largest_job, f"{FLEET}/jobs/": largest_job,
+    })  # fmt: skip
     app.add_middleware(SecurityHeaders, renew=renew)
     app.add_middleware(RequestLog, count=context.measures.count, new_id=lambda: random(8).hex())
     app.add_middleware(Slashes)

@@ -71,6 +71,7 @@ class ServerConfig:
     tunnel_ports: tuple[int, ...]
     tunnel_host: str | None
     fleet_calls_per_hour: int
+    fleet_upload_limit_mb: int
     fleet_max_printers: int
     fleet_max_jobs_queued: int
     fleet_max_users: int
@@ -304,6 +305,8 @@ SETTINGS: tuple[Setting, ...] = (
             "tunnel.example.org, …), instead of ports; needs a wildcard DNS entry and certificate", "HOST"),
     Setting("fleet-calls-per-hour", "OBICO_SERVER_FLEET_CALLS_PER_HOUR", "1000", _at_least_one,
             "calls of the fleet API (/v1) that one key may make in an hour", "NUMBER"),
+    Setting("fleet-upload-limit-mb", "OBICO_SERVER_FLEET_UPLOAD_LIMIT_MB", "500", _at_least_one,
+            "largest G-code file of a job, in megabytes", "NUMBER"),
     Setting("fleet-max-printers", "OBICO_SERVER_FLEET_MAX_PRINTERS", "0", _whole,
             "printers that one organization may have, 0 = no limit", "NUMBER"),
     Setting("fleet-max-jobs-queued", "OBICO_SERVER_FLEET_MAX_JOBS_QUEUED", "0", _whole,

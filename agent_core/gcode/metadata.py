@@ -1,7 +1,7 @@
 """What a slicer wrote into the comments of a G-code file: print time, filament, layers, thumbnails.
 
-Reads PrusaSlicer, SuperSlicer, OrcaSlicer, BambuStudio and Cura. The file goes through once, in pieces of any size, and
-memory stays bounded whatever the file holds: lines that are no comments are never looked at one by one.
+Reads PrusaSlicer, SuperSlicer, OrcaSlicer, BambuStudio, Cura and Simplify3D. The file goes through once, in pieces of
+any size, and memory stays bounded whatever the file holds: lines that are no comments are never looked at one by one.
 """
 
 from __future__ import annotations
@@ -130,6 +130,10 @@ _TELLS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "layer height": ("layer_height", _number),
     "layer_count": ("layer_count", _whole),
     "maxz": ("object_height", _number),
+    # Simplify3D
+    "build time": ("estimated_time", _span),
+    "filament length": ("filament_total", _number),
+    "plastic weight": ("filament_weight", _number),
 }
 
 _SLICER = re.compile(r"generated (?:by|with) (.+)", re.IGNORECASE)

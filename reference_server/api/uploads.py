@@ -22,6 +22,10 @@ BATCH = 512 * 1024
 """Bytes that go to the sink at once."""
 
 
+class FormCutOff(Invalid):
+    """The body ended before the form did."""
+
+
 class Sink(Protocol):
     def write(self, piece: bytes) -> None: ...
 
@@ -48,6 +52,7 @@ class _Parts:
         self._is_file = self._skipped = False
         self._text = bytearray()
         self._all_text = self._parts = 0
+        self.ended = False
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         return {
@@ -58,6 +63,7 @@ class _Parts:
             "on_headers_finished": self._headers_finished,
             "on_part_data": self._data,
             "on_part_end": self._end,
+            "on_end": self._all,
         }
 
     def _begin(self) -> None:
@@ -102,6 +108,9 @@ class _Parts:
         if not self._is_file and not self._skipped:
             self.form.fields[self._name] = self._text.decode("utf-8", "replace")
 
+    def _all(self) -> None:
+        self.ended = True
+
     def take(self) -> bytes:
         found = b"".join(self.pieces)
         self.pieces, self.waiting = [], 0
@@ -109,7 +118,8 @@ class _Parts:
 
 
 async def receive(request: Request, file_field: str, sink: Sink) -> LargeForm:
-    """Read the whole form; the file's bytes go to `sink`. Raises Invalid, HTTPException 415, what the sink raises."""
+    """Read the whole form; the file's bytes go to `sink`. Raises Invalid (FormCutOff), HTTPException 415, what the sink
+    raises."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
@@ -124,6 +134,8 @@ async def receive(request: Request, file_field: str, sink: Sink) -> LargeForm:
         parser.finalize()
     except FormParserError:
         raise Invalid("The form cannot be read: it is no well-formed multipart body.") from None
+    if not parts.ended:
+        raise FormCutOff("The form ends before its last part does: the upload was cut off.")
     if parts.waiting:
         await run_in_threadpool(sink.write, parts.take())
     return parts.form

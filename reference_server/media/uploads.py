@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from agent_core.gcode.check import GCodeCheck
 from agent_core.gcode.metadata import GCodeMetadata, MetadataReader, Thumbnail
 from reference_server.media.storage import MediaStore
 from reference_server.services.secrets import RandomBytes, token
@@ -17,7 +18,11 @@ _ENDINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
 
 
 class NotText(Exception):
-    """The file is no UTF-8 text."""
+    """The file is no UTF-8 text; `line`: where, from 1, if lines are counted."""
+
+    def __init__(self, line: int | None = None) -> None:
+        super().__init__(line)
+        self.line = line
 
 
 class TooLarge(Exception):
@@ -27,8 +32,8 @@ class TooLarge(Exception):
 class GCodeUpload:
     """One file. `write` pieces, then `finish`, then `keep`; `discard` in every other case (harmless after `keep`)."""
 
-    def __init__(self, media: MediaStore, folder: str, most: int) -> None:
-        """`folder`: where in the media folder; `most`: bytes. Raises OSError."""
+    def __init__(self, media: MediaStore, folder: str, most: int, check: GCodeCheck | None = None) -> None:
+        """`folder`: where in the media folder; `most`: bytes; `check`: sees the file too. Raises OSError."""
         self._media, self._folder, self._most = media, folder, most
         where = media.folder(folder)
         handle, name = tempfile.mkstemp(prefix=".part-", dir=where)
@@ -37,6 +42,7 @@ class GCodeUpload:
         self._hash = hashlib.sha256()
         self._text = codecs.getincrementaldecoder("utf-8")()
         self._reader = MetadataReader()
+        self._check = check
         self.num_bytes = 0
 
     def write(self, piece: bytes) -> None:
@@ -46,13 +52,18 @@ class GCodeUpload:
             raise TooLarge
         try:
             self._text.decode(piece)
-        except UnicodeDecodeError:
-            raise NotText from None
+        except UnicodeDecodeError as error:
+            raise self._not_text(piece, error.start) from None
         if b"\0" in piece:
-            raise NotText
+            raise self._not_text(piece, piece.index(b"\0"))
+        if self._check is not None:
+            self._check.feed(piece)
         self._hash.update(piece)
         self._reader.feed(piece)
         self._file.write(piece)
+
+    def _not_text(self, piece: bytes, at: int) -> NotText:
+        return NotText(None if self._check is None else self._check.line + piece.count(b"\n", 0, at))
 
     def finish(self) -> GCodeMetadata:
         """On the disk now, also after a power cut. Raises NotText, OSError."""

@@ -17,7 +17,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -300,6 +301,31 @@ def guarded_request(
     A redirect is an answer like any other. `tls`: for tests; else the machine's certificates are believed.
     Raises Refused, FetchFailed.
     """
+    with guarded_response(method, url, headers, body, timeout, policy, clock=clock, tls=tls) as response:
+        too_large = f"{urlsplit(url).hostname}: the answer is larger than {most_bytes} bytes"
+        length = response.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > most_bytes:
+            raise FetchFailed(too_large)
+        data = response.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            raise FetchFailed(too_large)
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, found, data)
+
+
+@contextmanager
+def guarded_response(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    timeout: float = 10.0,
+    policy: AddressPolicy = NOTHING_LOCAL,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[http.client.HTTPResponse]:
+    """The same, with the body still to be read, within the same `timeout`. Raises Refused, FetchFailed."""
     target = parse_target(url)
     deadline = clock() + timeout
     link = _connect(target, policy, deadline, clock, tls)
@@ -312,14 +338,7 @@ def guarded_request(
         sent = {name: value for name, value in sent.items() if name.lower() not in named} | dict(headers or {})
         connection.request(method, target.path, body=body, headers=sent)
         response = connection.getresponse()
-        length = response.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > most_bytes:
-            raise FetchFailed(f"{target.host}: the answer is larger than {most_bytes} bytes")
-        data = response.read(most_bytes + 1)
-        if len(data) > most_bytes:
-            raise FetchFailed(f"{target.host}: the answer is larger than {most_bytes} bytes")
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, found, data)
+        yield response
     except ValueError:
         raise Refused("a header of the request cannot be sent") from None
     except http.client.HTTPException:

@@ -12,7 +12,7 @@ from reference_server.store import (
     timelapse_tables,
     tunnel_tables,
 )
-from reference_server.store.fleet import material_tables
+from reference_server.store.fleet import job_tables, material_tables
 from reference_server.store.fleet import tables as fleet_tables
 
 metadata = tables.Base.metadata
@@ -23,6 +23,7 @@ TABLE_MODULES = (
     file_tables,
     fleet_tables,
     material_tables,
+    job_tables,
     notice_tables,
     security_tables,
     tables,

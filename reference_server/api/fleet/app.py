@@ -21,6 +21,7 @@ from reference_server.api.fleet import (
     actions,
     errors,
     groups,
+    jobs,
     keys,
     materials,
     organization,
@@ -33,7 +34,7 @@ from reference_server.api.fleet.document import complete
 from reference_server.api.responses import Json
 
 PREFIX = "/v1"
-ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users)
+ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users, jobs)
 """A new wing's router is added here."""
 
 _open = APIRouter(include_in_schema=False)

@@ -15,6 +15,7 @@ from reference_server.services.clock import Now
 from reference_server.services.fleet.groups import FleetGroups
 from reference_server.services.fleet.host_link import HostLinker
 from reference_server.services.fleet.invitations import Invitations
+from reference_server.services.fleet.jobs.desk import FleetJobs, JobsOnPrinters
 from reference_server.services.fleet.keys import Keys
 from reference_server.services.fleet.materials import FleetMaterials, MaterialsInPrinters
 from reference_server.services.fleet.model import Organization
@@ -45,6 +46,7 @@ class Fleet:
     invitations: Invitations
     groups: FleetGroups
     printers: FleetPrinterBook
+    jobs: FleetJobs
     changed: asyncio.Event
     materials: FleetMaterials
     presence: Presence
@@ -71,7 +73,8 @@ def make_fleet(
             store, accounts, now, random, config.plan, tries=Throttle(60, 600, clock), sent=Throttle(30, 3600, clock)
         ),
         groups=FleetGroups(store, now, random),
-        printers=FleetPrinterBook(store, now, random, materials=MaterialsInPrinters()),
+        printers=FleetPrinterBook(store, now, random, JobsOnPrinters(), MaterialsInPrinters()),
+        jobs=FleetJobs(store, now, random, config.plan),
         changed=asyncio.Event(),
         materials=FleetMaterials(store, now, random),
         presence=Presence(store, now),

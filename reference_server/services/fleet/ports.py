@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus, MaterialUse
 from reference_server.services.fleet.model import (
@@ -20,6 +20,9 @@ from reference_server.services.fleet.model import (
     Role,
 )
 from reference_server.services.model import Json, User
+
+if TYPE_CHECKING:
+    from reference_server.services.fleet.jobs.rows import JobRows  # which know this module
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +177,5 @@ class FleetRows(Protocol):
     def answers(self) -> FleetAnswers: ...
     @property
     def materials(self) -> Materials: ...
+    @property
+    def jobs(self) -> JobRows: ...

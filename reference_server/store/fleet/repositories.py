@@ -25,6 +25,7 @@ from reference_server.services.fleet.model import (
 from reference_server.services.fleet.ports import Window
 from reference_server.services.model import Json, User
 from reference_server.services.secrets import RandomBytes
+from reference_server.store.fleet.job_repositories import SqlJobs
 from reference_server.store.fleet.material_repositories import SqlMaterials
 from reference_server.store.fleet.pages import page
 from reference_server.store.fleet.tables import (
@@ -344,3 +345,4 @@ class SqlFleet:
         self.events = SqlFleetEvents(session, random)
         self.answers = SqlFleetAnswers(session)
         self.materials = SqlMaterials(session)
+        self.jobs = SqlJobs(session)

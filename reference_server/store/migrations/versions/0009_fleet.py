@@ -232,3 +232,127 @@ def _materials() -> None:
     )
     op.create_index("ix_fleet_material_uses_material_id", "fleet_material_uses", ["material_id"])
     op.create_index("ix_fleet_material_uses_user_id_at", "fleet_material_uses", ["user_id", "at"])
+    _jobs()
+
+
+def _jobs() -> None:
+    op.create_table(
+        "fleet_jobs",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("file_id", sa.Integer(), nullable=False),
+        sa.Column("copies", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("created_by", sa.Integer(), nullable=True),
+        sa.Column("retries", sa.Integer(), nullable=False),
+        sa.Column("wanted_printer_id", sa.Integer(), nullable=True),
+        sa.Column("model", sa.String(length=100), nullable=True),
+        sa.Column("group_id", sa.Integer(), nullable=True),
+        sa.Column("material", sa.String(length=50), nullable=True),
+        sa.Column("color", sa.String(length=50), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("printer_tags", sa.JSON(), nullable=False),
+        sa.Column("waiting", sa.Integer(), nullable=False),
+        sa.Column("active", sa.Integer(), nullable=False),
+        sa.Column("completed", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("cancelled", sa.Integer(), nullable=False),
+        sa.Column("printer_id", sa.Integer(), nullable=True),
+        sa.Column("elapsed", sa.Float(), nullable=False),
+        sa.Column("estimated_duration", sa.Float(), nullable=True),
+        sa.Column("estimated_grams", sa.Float(), nullable=True),
+        sa.Column("estimated_filament", sa.Float(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.DateTime(), nullable=True),
+        sa.Column("completed_at", sa.DateTime(), nullable=True),
+        sa.Column("cancel_requested_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_fleet_jobs_created_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["file_id"], ["g_code_files.id"], name=op.f("fk_fleet_jobs_file_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organizations.id"], name=op.f("fk_fleet_jobs_organization_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["printer_id"], ["printers.id"], name=op.f("fk_fleet_jobs_printer_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["wanted_printer_id"], ["printers.id"], name=op.f("fk_fleet_jobs_wanted_printer_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_jobs")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_jobs_public_id")),
+    )
+    op.create_index("ix_fleet_jobs_completed", "fleet_jobs", ["organization_id", "completed_at", "id"])
+    op.create_index("ix_fleet_jobs_created", "fleet_jobs", ["organization_id", "created_at", "id"])
+    op.create_index("ix_fleet_jobs_name", "fleet_jobs", ["organization_id", "name", "id"])
+    op.create_index("ix_fleet_jobs_priority", "fleet_jobs", ["organization_id", "priority", "created_at", "id"])
+    op.create_index(
+        "ix_fleet_jobs_queue",
+        "fleet_jobs",
+        ["organization_id", "priority", "created_at", "id"],
+        sqlite_where=sa.text("waiting > 0"),
+    )
+    op.create_index("ix_fleet_jobs_started", "fleet_jobs", ["organization_id", "started_at", "id"])
+    op.create_index("ix_fleet_jobs_state", "fleet_jobs", ["organization_id", "state", "created_at", "id"])
+    op.create_index("ix_fleet_jobs_updated", "fleet_jobs", ["organization_id", "updated_at", "id"])
+    op.create_index("ix_fleet_jobs_wanted_printer_id", "fleet_jobs", ["wanted_printer_id"])
+    op.create_table(
+        "fleet_attempts",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("copy", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("printer_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("by_order", sa.Boolean(), nullable=False),
+        sa.Column("requeued", sa.Boolean(), nullable=False),
+        sa.Column("missed", sa.Boolean(), nullable=False),
+        sa.Column("offered_at", sa.DateTime(), nullable=True),
+        sa.Column("start_by", sa.DateTime(), nullable=True),
+        sa.Column("permitted_at", sa.DateTime(), nullable=True),
+        sa.Column("agent_clock", sa.Float(), nullable=True),
+        sa.Column("print_id", sa.Integer(), nullable=True),
+        sa.Column("started_at", sa.DateTime(), nullable=True),
+        sa.Column("ended_at", sa.DateTime(), nullable=True),
+        sa.Column("elapsed", sa.Float(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["fleet_jobs.id"], name=op.f("fk_fleet_attempts_job_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name=op.f("fk_fleet_attempts_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["print_id"], ["prints.id"], name=op.f("fk_fleet_attempts_print_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["printer_id"], ["printers.id"], name=op.f("fk_fleet_attempts_printer_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_attempts")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_attempts_public_id")),
+        sa.UniqueConstraint("print_id", name=op.f("uq_fleet_attempts_print_id")),
+    )
+    op.create_index("ix_fleet_attempts_ended_at", "fleet_attempts", ["ended_at"])
+    op.create_index("ix_fleet_attempts_job_id", "fleet_attempts", ["job_id"])
+    op.create_index("ix_fleet_attempts_printer_id", "fleet_attempts", ["printer_id", "job_id"])
+    op.create_index(
+        "uq_fleet_attempts_open",
+        "fleet_attempts",
+        ["printer_id"],
+        unique=True,
+        sqlite_where=sa.text("state IN ('assigned', 'offered', 'starting', 'printing')"),
+    )
