@@ -43,7 +43,7 @@ def open_web_interface(chromium: Any, printer: rig.Printer) -> Any:
     dashboard = context.new_page()
     dashboard.goto("/")
     with context.expect_page() as opened:
-        dashboard.get_by_role("button", name=f"Open web interface of {printer.name}").click()
+        dashboard.get_by_role("button", name=f"Open web interface of {printer.name}", exact=True).click()
     page = opened.value
     page.wait_for_url(lambda url: url.startswith("http://127.0.0.1:") and "/.obico/" not in url)
     assert not page.url.startswith(printer.server.url)
