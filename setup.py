@@ -91,6 +91,7 @@ setup(
         "octoprint.plugin": ["obico = octoprint_obico"],
         "console_scripts": [
             "moonraker-obico = moonraker_obico.__main__:main",
+            "obico-fleet = reference_server.fleet_command:main",
             "obico-reference-server = reference_server.__main__:main",
         ],
     },

@@ -15,6 +15,7 @@ be awaited; its lists are looped over with `async for`. Errors are the classes b
 
 from __future__ import annotations
 
+from reference_server.client.building import UNSET
 from reference_server.client.call import AsyncListing, Listing, Page, Pagination
 from reference_server.client.clients import AsyncClient, Client
 from reference_server.client.errors import (
@@ -33,13 +34,12 @@ from reference_server.client.errors import (
     SignatureInvalid,
     UnexpectedAnswer,
 )
-from reference_server.client.resources import UNSET
-from reference_server.client.retry import Retry
+from reference_server.client.retry import RateLimit, Retry
 from reference_server.client.signature import Event, verify_signature
 
 __all__ = [
     "UNSET", "AsyncClient", "AsyncListing", "Client", "ConnectionFailed", "Event", "FileInvalid", "FleetError",
     "InsufficientPermissions", "InternalError", "InvalidApiKey", "InvalidRequest", "Listing", "Page", "Pagination",
-    "PrinterBusy", "PrinterOffline", "QuotaExceeded", "RateLimitExceeded", "ResourceNotFound", "Retry",
+    "PrinterBusy", "PrinterOffline", "QuotaExceeded", "RateLimit", "RateLimitExceeded", "ResourceNotFound", "Retry",
     "SignatureInvalid", "UnexpectedAnswer", "verify_signature",
 ]  # fmt: skip

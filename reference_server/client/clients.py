@@ -7,10 +7,10 @@ from types import TracebackType
 
 import httpx
 
-from reference_server.client import resources
+from reference_server.client import office, resources
 from reference_server.client.call import AsyncResource, SyncResource
 from reference_server.client.request import DEFAULT_PATIENCE, Requests
-from reference_server.client.retry import DEFAULT_RETRY, Retry
+from reference_server.client.retry import DEFAULT_RETRY, RateLimit, Retry
 from reference_server.client.transport import AsyncTransport, SyncTransport
 
 URL_VARIABLE, KEY_VARIABLE = "OBICO_FLEET_URL", "OBICO_FLEET_KEY"
@@ -31,19 +31,19 @@ class Materials(SyncResource, resources.Materials): ...
 class Analytics(SyncResource, resources.Analytics): ...
 
 
-class Webhooks(SyncResource, resources.Webhooks): ...
+class Webhooks(SyncResource, office.Webhooks): ...
 
 
-class Organization(SyncResource, resources.Organization): ...
+class Organization(SyncResource, office.Organization): ...
 
 
-class Users(SyncResource, resources.Users): ...
+class Users(SyncResource, office.Users): ...
 
 
-class ApiKeys(SyncResource, resources.ApiKeys): ...
+class ApiKeys(SyncResource, office.ApiKeys): ...
 
 
-class Audit(SyncResource, resources.Audit): ...
+class Audit(SyncResource, office.Audit): ...
 
 
 class AsyncPrinters(AsyncResource, resources.Printers): ...
@@ -61,19 +61,19 @@ class AsyncMaterials(AsyncResource, resources.Materials): ...
 class AsyncAnalytics(AsyncResource, resources.Analytics): ...
 
 
-class AsyncWebhooks(AsyncResource, resources.Webhooks): ...
+class AsyncWebhooks(AsyncResource, office.Webhooks): ...
 
 
-class AsyncOrganization(AsyncResource, resources.Organization): ...
+class AsyncOrganization(AsyncResource, office.Organization): ...
 
 
-class AsyncUsers(AsyncResource, resources.Users): ...
+class AsyncUsers(AsyncResource, office.Users): ...
 
 
-class AsyncApiKeys(AsyncResource, resources.ApiKeys): ...
+class AsyncApiKeys(AsyncResource, office.ApiKeys): ...
 
 
-class AsyncAudit(AsyncResource, resources.Audit): ...
+class AsyncAudit(AsyncResource, office.Audit): ...
 
 
 def _requests(api_key: str | None, base_url: str | None, timeout: float) -> Requests:
@@ -109,6 +109,11 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.base_url!r})"
 
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """As the newest answer told it."""
+        return self._runner.rate_limit
+
     def close(self) -> None:
         self._runner.close()
 
@@ -139,6 +144,11 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"AsyncClient({self.base_url!r})"
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """As the newest answer told it."""
+        return self._runner.rate_limit
 
     async def close(self) -> None:
         await self._runner.close()

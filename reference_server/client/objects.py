@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from reference_server.client.reading import Shown
 
@@ -19,6 +19,7 @@ JobStatus = Literal["queued", "printing", "completed", "failed", "cancelled"]
 Priority = Literal["low", "normal", "high", "urgent"]
 Action = Literal["pause", "resume", "cancel", "home", "cooldown", "clear_bed"]
 Role = Literal["owner", "admin", "operator", "viewer"]
+MaterialStatus = Literal["active", "low", "empty"]
 Interval = Literal["hour", "day", "week", "month"]
 
 
@@ -97,17 +98,60 @@ class Group(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class JobMaterial(Shown):
-    """`estimated_usage`: g, from the file; None if it says nothing."""
+    """Of one copy, as the file says: `estimated_usage` in g, `estimated_length` in mm; None if it says nothing."""
 
     type: str | None
     color: str | None
     estimated_usage: float | None
+    estimated_length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFile(Shown):
+    """`size`: bytes."""
+
+    name: str | None
+    size: int | None
+    sha256: str | None
+    thumbnail_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCounts(Shown):
+    """Where the copies are: each is in one of these."""
+
+    waiting: int
+    active: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Shown):
+    """One try of one copy on one printer. `state`: assigned, offered, starting, printing, completed, failed, cancelled,
+    or returned: it never started and went back to the queue."""
+
+    id: str
+    copy: int
+    number: int
+    printer_id: str | None
+    state: str
+    print_id: int | None
+    reason: str | None
+    elapsed_time: int | None
+    assigned_at: datetime
+    offered_at: datetime | None
+    permitted_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Shown):
-    """`status`: queued, printing, completed, failed, cancelled. `progress`: percent over all copies. `elapsed_time`: s,
-    without pauses."""
+    """`status`: queued, printing, completed, failed, cancelled. `progress`: percent over all copies.
+    `estimated_duration` is one copy's, `elapsed_time` that of all, without pauses. `waiting_reason`: why the next copy
+    waits; `reason`: why the last one failed. `attempts` are not in lists."""
 
     id: str
     name: str
@@ -122,8 +166,22 @@ class Job(Shown):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    updated_at: datetime | None = None
     copies: int = 1
+    counts: JobCounts | None = None
+    retries: int = 0
+    file: JobFile | None = None
     tags: tuple[str, ...] = ()
+    wanted_printer_id: str | None = None
+    printer_model: str | None = None
+    printer_tags: tuple[str, ...] = ()
+    group: str | None = None
+    group_id: str | None = None
+    waiting_reason: str | None = None
+    reason: str | None = None
+    cancelling: bool = False
+    created_by: str | None = None
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -132,7 +190,8 @@ class Job(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class Material(Shown):
-    """A spool. `status`: active, low, empty."""
+    """A spool. `status`: active, low, empty. `diameter` in mm, `density` in g/cm³; `density_source`: given, type, or
+    assumed where the type is unknown. `tool`: of the printer that it is in."""
 
     id: str
     type: str
@@ -145,6 +204,11 @@ class Material(Shown):
     reorder_threshold: float | None
     status: str
     created_at: datetime
+    updated_at: datetime | None = None
+    diameter: float | None = None
+    density: float | None = None
+    density_source: str | None = None
+    tool: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,62 +235,3 @@ class FleetMetrics(Shown):
 class FleetAnalytics(Shown):
     period: Period
     metrics: FleetMetrics
-
-
-@dataclass(frozen=True, kw_only=True)
-class Webhook(Shown):
-    id: str
-    url: str
-    events: tuple[str, ...]
-    enabled: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Organization(Shown):
-    id: str
-    name: str
-    currency: str
-    timezone: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class User(Shown):
-    id: str
-    name: str
-    role: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiKey(Shown):
-    id: str
-    name: str
-    scopes: tuple[str, ...]
-    created_by: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewApiKey(ApiKey):
-    """`key` is shown this once; it is in no repr."""
-
-    key: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditEntry(Shown):
-    id: int
-    at: datetime
-    user_name: str
-    via: str
-    address: str
-    action: str
-    subject: str
-    ok: bool
-
-
-JsonObject = Mapping[str, Any]

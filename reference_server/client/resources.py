@@ -1,34 +1,19 @@
-"""What both clients offer, written once (call.py): each method says which call it is."""
+"""What both clients offer, written once (call.py): each method says which call it is. Here: the printers, their jobs,
+materials and figures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 
 from reference_server.client import objects
-from reference_server.client.call import Asked, Call, call, listing, nothing, once
-from reference_server.client.reading import read_object, write_time
+from reference_server.client.building import UNSET, Unset, When, given, params, path_id, several
+from reference_server.client.call import Asked, Call, call, listing, nothing
+from reference_server.client.reading import read_object
 from reference_server.client.upload import Progress, Upload
-
-When = str | date | datetime
-
-
-class Unset(Enum):
-    """What a change leaves as it is; None empties a field."""
-
-    UNSET = "unset"
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = Unset.UNSET
 
 UPLOAD_PATIENCE = 600.0
 """Seconds: a file of 500 MB is read through before the answer comes."""
@@ -36,24 +21,6 @@ FETCH_PATIENCE = 600.0
 """The same for a file that the server fetches itself."""
 LINK_PATIENCE = 60.0
 """Seconds: the server talks to the printer's host meanwhile."""
-
-
-def _id(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _params(**values: str | int | bool | When | None) -> dict[str, str | int]:
-    found: dict[str, str | int] = {}
-    for name, value in values.items():
-        if value is not None:
-            wire = {"from_date": "from", "to_date": "to"}.get(name, name)
-            found[wire] = value if isinstance(value, int) else str(write_time(value))
-    return found
-
-
-def _given(**values: object) -> dict[str, Any]:
-    """A body: what is UNSET is left out."""
-    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 _printer = partial(read_object, objects.Printer)
@@ -67,11 +34,11 @@ class Printers:
     ) -> Asked[objects.Printer]:  # fmt: skip
         """`group`: a group's id or name; `tag`: one, or several by comma (all of them); `q`: a part of name, model or
         location."""
-        return Asked("/printers", _printer, _params(status=status, group=group, tag=tag, q=q, sort=sort))
+        return Asked("/printers", _printer, params(status=status, group=group, tag=tag, q=q, sort=sort))
 
     @call
     def get(self, printer_id: str) -> Call[objects.Printer]:
-        return Call("GET", f"/printers/{_id(printer_id)}", _printer)
+        return Call("GET", f"/printers/{path_id(printer_id)}", _printer)
 
     @call
     def create(
@@ -81,8 +48,8 @@ class Printers:
     ) -> Call[objects.Printer]:  # fmt: skip
         """Links the printer at `connection_url` (OctoPrint's or Moonraker's address) with its `api_key`, which is used
         once and not kept. One that is not reached is made offline with a `link_code`."""
-        body = _given(name=name, connection_url=connection_url, api_key=api_key, model=model, group=group,
-                      tags=_sequence(tags), location=location)  # fmt: skip
+        body = given(name=name, connection_url=connection_url, api_key=api_key, model=model, group=group,
+                      tags=several(tags), location=location)  # fmt: skip
         return Call("POST", "/printers", _printer, body=body, patience=LINK_PATIENCE)
 
     @call
@@ -91,14 +58,14 @@ class Printers:
         group: str | Unset | None = UNSET, tags: Sequence[str] | Unset = UNSET, auto_continue: bool | Unset = UNSET,
     ) -> Call[objects.Printer]:  # fmt: skip
         """What is not given stays. `auto_continue`: something takes parts off that bed by itself."""
-        body = _given(name=name, model=model, location=location, group=group, tags=_sequence(tags),
+        body = given(name=name, model=model, location=location, group=group, tags=several(tags),
                       auto_continue=auto_continue)  # fmt: skip
-        return Call("PATCH", f"/printers/{_id(printer_id)}", _printer, body=body)
+        return Call("PATCH", f"/printers/{path_id(printer_id)}", _printer, body=body)
 
     @call
     def delete(self, printer_id: str) -> Call[None]:
         """Takes it out of the farm; its history stays."""
-        return Call("DELETE", f"/printers/{_id(printer_id)}", nothing)
+        return Call("DELETE", f"/printers/{path_id(printer_id)}", nothing)
 
     @call
     def action(self, printer_id: str, action: objects.Action) -> Call[objects.ActionResult]:
@@ -132,13 +99,9 @@ class Printers:
         return _act(printer_id, "clear_bed")
 
 
-def _sequence(value: Sequence[str] | Unset) -> object:
-    return value if isinstance(value, Unset) else [*value]
-
-
 def _act(printer_id: str, action: str) -> Call[objects.ActionResult]:
     read = partial(read_object, objects.ActionResult)
-    return Call("POST", f"/printers/{_id(printer_id)}/actions", read, body={"action": action})
+    return Call("POST", f"/printers/{path_id(printer_id)}/actions", read, body={"action": action})
 
 
 _group = partial(read_object, objects.Group)
@@ -147,11 +110,11 @@ _group = partial(read_object, objects.Group)
 class Groups:
     @listing
     def list(self, *, sort: str | None = None) -> Asked[objects.Group]:
-        return Asked("/groups", _group, _params(sort=sort))
+        return Asked("/groups", _group, params(sort=sort))
 
     @call
     def get(self, group_id: str) -> Call[objects.Group]:
-        return Call("GET", f"/groups/{_id(group_id)}", _group)
+        return Call("GET", f"/groups/{path_id(group_id)}", _group)
 
     @call
     def create(self, name: str) -> Call[objects.Group]:
@@ -159,12 +122,12 @@ class Groups:
 
     @call
     def update(self, group_id: str, *, name: str) -> Call[objects.Group]:
-        return Call("PATCH", f"/groups/{_id(group_id)}", _group, body={"name": name})
+        return Call("PATCH", f"/groups/{path_id(group_id)}", _group, body={"name": name})
 
     @call
     def delete(self, group_id: str) -> Call[None]:
         """Its printers stay, in no group."""
-        return Call("DELETE", f"/groups/{_id(group_id)}", nothing)
+        return Call("DELETE", f"/groups/{path_id(group_id)}", nothing)
 
 
 _job = partial(read_object, objects.Job)
@@ -177,27 +140,31 @@ class Jobs:
         priority: objects.Priority | None = None, from_date: When | None = None, to_date: When | None = None,
         sort: str | None = None,
     ) -> Asked[objects.Job]:  # fmt: skip
-        return Asked("/jobs", _job, _params(status=status, printer_id=printer_id, priority=priority,
+        return Asked("/jobs", _job, params(status=status, printer_id=printer_id, priority=priority,
                                             from_date=from_date, to_date=to_date, sort=sort))  # fmt: skip
 
     @call
     def get(self, job_id: str) -> Call[objects.Job]:
-        return Call("GET", f"/jobs/{_id(job_id)}", _job)
+        return Call("GET", f"/jobs/{path_id(job_id)}", _job)
 
     @call
     def create(
         self, *, file_url: str | None = None, file: str | os.PathLike[str] | None = None, name: str | Unset = UNSET,
         priority: objects.Priority | Unset = UNSET, printer_id: str | Unset = UNSET, material: str | Unset = UNSET,
-        copies: int | Unset = UNSET, tags: Sequence[str] | Unset = UNSET, group: str | Unset = UNSET,
-        printer_model: str | Unset = UNSET, progress: Progress | None = None,
+        color: str | Unset = UNSET, copies: int | Unset = UNSET, retries: int | Unset = UNSET,
+        tags: Sequence[str] | Unset = UNSET, group: str | Unset = UNSET, printer_model: str | Unset = UNSET,
+        printer_tags: Sequence[str] | Unset = UNSET, progress: Progress | None = None,
     ) -> Call[objects.Job]:  # fmt: skip
         """One of `file_url`, which the server fetches, and `file`, a G-code file here, which is sent piece by piece;
-        `progress(sent, total)` is then called with bytes. Without `printer_id` the next printer that fits takes it.
+        `progress(sent, total)` is then called with bytes. Without `printer_id` the next printer that fits takes it:
+        by `material` and `color` that are loaded, `printer_model`, `group`, and the `tags` that printers have (or
+        `printer_tags`, if they shall not be labels of the job). `retries`: how often a copy that failed is queued anew.
         Raises FileInvalid, QuotaExceeded, and OSError if the file cannot be read."""
         if (file_url is None) == (file is None):
             raise ValueError("one of file_url and file is needed")
-        body = _given(name=name, priority=priority, printer_id=printer_id, material=material, copies=copies,
-                      tags=_sequence(tags), group=group, printer_model=printer_model)  # fmt: skip
+        body = given(name=name, priority=priority, printer_id=printer_id, material=material, color=color,
+                     copies=copies, retries=retries, tags=several(tags), group=group, printer_model=printer_model,
+                     printer_tags=several(printer_tags))  # fmt: skip
         if file is None:
             return Call("POST", "/jobs", _job, body={"file_url": file_url, **body}, patience=FETCH_PATIENCE)
         path = Path(file)
@@ -207,26 +174,33 @@ class Jobs:
     @call
     def update(
         self, job_id: str, *, name: str | Unset = UNSET, priority: objects.Priority | Unset = UNSET,
-        printer_id: str | Unset | None = UNSET, tags: Sequence[str] | Unset = UNSET,
+        printer_id: str | Unset | None = UNSET, printer_model: str | Unset | None = UNSET,
+        group: str | Unset | None = UNSET, material: str | Unset | None = UNSET, color: str | Unset | None = UNSET,
+        copies: int | Unset = UNSET, retries: int | Unset = UNSET, tags: Sequence[str] | Unset = UNSET,
+        printer_tags: Sequence[str] | Unset = UNSET,
     ) -> Call[objects.Job]:  # fmt: skip
-        """Of a queued job."""
-        body = _given(name=name, priority=priority, printer_id=printer_id, tags=_sequence(tags))
-        return Call("PATCH", f"/jobs/{_id(job_id)}", _job, body=body)
+        """Of the copies that still wait; what is not given stays. There may be more copies, not fewer."""
+        body = given(name=name, priority=priority, printer_id=printer_id, printer_model=printer_model, group=group,
+                     material=material, color=color, copies=copies, retries=retries, tags=several(tags),
+                     printer_tags=several(printer_tags))  # fmt: skip
+        return Call("PATCH", f"/jobs/{path_id(job_id)}", _job, body=body)
 
     @call
-    def cancel(self, job_id: str) -> Call[None]:
-        """Takes it out of the queue; copies that print are cancelled on their printers."""
-        return Call("DELETE", f"/jobs/{_id(job_id)}", nothing)
+    def cancel(self, job_id: str) -> Call[objects.Job]:
+        """Out of the queue. A copy that prints is cancelled on its printer: `cancelling` until that is done."""
+        return Call("DELETE", f"/jobs/{path_id(job_id)}", _job)
 
     @call
     def retry(self, job_id: str) -> Call[objects.Job]:
-        """Queues what failed or was cancelled once more."""
-        return Call("POST", f"/jobs/{_id(job_id)}/retry", _job)
+        """Queues the copies again that failed."""
+        return Call("POST", f"/jobs/{path_id(job_id)}/retry", _job)
 
 
 def _form(body: Mapping[str, Any]) -> Mapping[str, str]:
-    """A body's fields as those of a form; a list by comma."""
-    return {name: ",".join(value) if name == "tags" else str(value) for name, value in body.items()}
+    """A body's fields as those of a form; lists by comma."""
+    if any("," in tag for name in ("tags", "printer_tags") for tag in body.get(name, ())):
+        raise ValueError("a tag with a comma cannot go with a file")
+    return {name: str(value) if isinstance(value, str | int) else ",".join(value) for name, value in body.items()}
 
 
 _material = partial(read_object, objects.Material)
@@ -234,121 +208,51 @@ _material = partial(read_object, objects.Material)
 
 class Materials:
     @listing
-    def list(self, *, sort: str | None = None) -> Asked[objects.Material]:
-        return Asked("/materials", _material, _params(sort=sort))
+    def list(
+        self, *, type: str | None = None, status: objects.MaterialStatus | None = None,  # noqa: A002 - the API's word
+        printer_id: str | None = None, q: str | None = None, sort: str | None = None,
+    ) -> Asked[objects.Material]:  # fmt: skip
+        """`q`: a part of type, brand or color."""
+        return Asked("/materials", _material, params(type=type, status=status, printer_id=printer_id, q=q, sort=sort))
 
     @call
     def get(self, material_id: str) -> Call[objects.Material]:
-        return Call("GET", f"/materials/{_id(material_id)}", _material)
+        return Call("GET", f"/materials/{path_id(material_id)}", _material)
 
     @call
     def create(
-        self, type: str, *, brand: str | Unset = UNSET, color: str | Unset = UNSET,  # noqa: A002 - the API's word
-        spool_weight: float | Unset = UNSET, remaining_weight: float | Unset = UNSET,
-        cost_per_kg: float | Unset | None = UNSET, printer_id: str | Unset | None = UNSET,
+        self, type: str, *, brand: str | Unset | None = UNSET,  # noqa: A002 - the API's word
+        color: str | Unset | None = UNSET, diameter: float | Unset = UNSET, density: float | Unset | None = UNSET,
+        spool_weight: float | Unset = UNSET, remaining_weight: float | Unset | None = UNSET,
+        cost_per_kg: float | Unset | None = UNSET, printer_id: str | Unset | None = UNSET, tool: int | Unset = UNSET,
         reorder_threshold: float | Unset | None = UNSET,
     ) -> Call[objects.Material]:  # fmt: skip
         """A spool: masses in g, cost in the organization's currency. `printer_id`: it is loaded there."""
-        body = _given(type=type, brand=brand, color=color, spool_weight=spool_weight,
-                      remaining_weight=remaining_weight, cost_per_kg=cost_per_kg, printer_id=printer_id,
-                      reorder_threshold=reorder_threshold)  # fmt: skip
+        body = given(type=type, brand=brand, color=color, diameter=diameter, density=density,
+                     spool_weight=spool_weight, remaining_weight=remaining_weight, cost_per_kg=cost_per_kg,
+                     printer_id=printer_id, tool=tool, reorder_threshold=reorder_threshold)  # fmt: skip
         return Call("POST", "/materials", _material, body=body)
 
     @call
     def update(
         self, material_id: str, *, type: str | Unset = UNSET,  # noqa: A002 - the API's word
-        brand: str | Unset = UNSET, color: str | Unset = UNSET, spool_weight: float | Unset = UNSET,
+        brand: str | Unset | None = UNSET, color: str | Unset | None = UNSET, diameter: float | Unset = UNSET,
+        density: float | Unset | None = UNSET, spool_weight: float | Unset = UNSET,
         remaining_weight: float | Unset = UNSET, cost_per_kg: float | Unset | None = UNSET,
-        printer_id: str | Unset | None = UNSET, reorder_threshold: float | Unset | None = UNSET,
+        printer_id: str | Unset | None = UNSET, tool: int | Unset = UNSET,
+        reorder_threshold: float | Unset | None = UNSET,
     ) -> Call[objects.Material]:  # fmt: skip
-        body = _given(type=type, brand=brand, color=color, spool_weight=spool_weight,
-                      remaining_weight=remaining_weight, cost_per_kg=cost_per_kg, printer_id=printer_id,
-                      reorder_threshold=reorder_threshold)  # fmt: skip
-        return Call("PATCH", f"/materials/{_id(material_id)}", _material, body=body)
-
-
-class Webhooks:
-    @listing
-    def list(self, *, sort: str | None = None) -> Asked[objects.Webhook]:
-        return Asked("/webhooks", _webhook, _params(sort=sort))
+        """What is not given stays. `printer_id` loads it there and unloads what was there; None unloads it.
+        `remaining_weight`: what a scale says."""
+        body = given(type=type, brand=brand, color=color, diameter=diameter, density=density,
+                     spool_weight=spool_weight, remaining_weight=remaining_weight, cost_per_kg=cost_per_kg,
+                     printer_id=printer_id, tool=tool, reorder_threshold=reorder_threshold)  # fmt: skip
+        return Call("PATCH", f"/materials/{path_id(material_id)}", _material, body=body)
 
     @call
-    def get(self, webhook_id: str) -> Call[objects.Webhook]:
-        return Call("GET", f"/webhooks/{_id(webhook_id)}", _webhook)
-
-    @call
-    def create(
-        self, url: str, events: Sequence[str], *, secret: str | Unset = UNSET, enabled: bool | Unset = UNSET
-    ) -> Call[objects.Webhook]:
-        """`events`: such as `job.completed` or `job.*`; `secret`: what `verify_signature` needs; it is never shown."""
-        body = _given(url=url, events=[*events], secret=secret, enabled=enabled)
-        return Call("POST", "/webhooks", _webhook, body=body)
-
-    @call
-    def update(
-        self, webhook_id: str, *, url: str | Unset = UNSET, events: Sequence[str] | Unset = UNSET,
-        secret: str | Unset = UNSET, enabled: bool | Unset = UNSET,
-    ) -> Call[objects.Webhook]:  # fmt: skip
-        body = _given(url=url, events=_sequence(events), secret=secret, enabled=enabled)
-        return Call("PATCH", f"/webhooks/{_id(webhook_id)}", _webhook, body=body)
-
-    @call
-    def delete(self, webhook_id: str) -> Call[None]:
-        return Call("DELETE", f"/webhooks/{_id(webhook_id)}", nothing)
-
-
-_webhook = partial(read_object, objects.Webhook)
-_organization = partial(read_object, objects.Organization)
-_user = partial(read_object, objects.User)
-
-
-class Organization:
-    @call
-    def get(self) -> Call[objects.Organization]:
-        return Call("GET", "/organization", _organization)
-
-
-class Users:
-    @listing
-    def list(self, *, sort: str | None = None) -> Asked[objects.User]:
-        return Asked("/users", _user, _params(sort=sort))
-
-    @call
-    def get(self, user_id: str) -> Call[objects.User]:
-        return Call("GET", f"/users/{_id(user_id)}", _user)
-
-
-class ApiKeys:
-    @listing
-    def list(self, *, sort: str | None = None) -> Asked[objects.ApiKey]:
-        return Asked("/api-keys", _api_key, _params(sort=sort))
-
-    @call
-    def current(self) -> Call[objects.ApiKey]:
-        """The key that this client uses."""
-        return Call("GET", "/api-keys/current", _api_key)
-
-    @call
-    def create(
-        self, name: str, scopes: Sequence[str], *, expires_at: datetime | str | None = None
-    ) -> Call[objects.NewApiKey]:
-        """The answer alone shows the key. It is not sent again when its answer is lost: there would be two keys."""
-        body = {"name": name, "scopes": [*scopes], "expires_at": write_time(expires_at)}
-        return once(Call("POST", "/api-keys", partial(read_object, objects.NewApiKey), body=body))
-
-    @call
-    def delete(self, key_id: str) -> Call[None]:
-        return Call("DELETE", f"/api-keys/{_id(key_id)}", nothing)
-
-
-_api_key = partial(read_object, objects.ApiKey)
-
-
-class Audit:
-    @listing
-    def list(self) -> Asked[objects.AuditEntry]:
-        """Who did what, newest first."""
-        return Asked("/audit", partial(read_object, objects.AuditEntry))
+    def delete(self, material_id: str) -> Call[None]:
+        """Archives it: what prints used of it stays known."""
+        return Call("DELETE", f"/materials/{path_id(material_id)}", nothing)
 
 
 class Analytics:
@@ -357,5 +261,5 @@ class Analytics:
         self, *, from_date: When | None = None, to_date: When | None = None, group: str | None = None
     ) -> Call[objects.FleetAnalytics]:
         """Days are inclusive."""
-        params = _params(from_date=from_date, to_date=to_date, group=group)
-        return Call("GET", "/analytics/fleet", partial(read_object, objects.FleetAnalytics), params)
+        asked = params(from_date=from_date, to_date=to_date, group=group)
+        return Call("GET", "/analytics/fleet", partial(read_object, objects.FleetAnalytics), asked)

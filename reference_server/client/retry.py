@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from reference_server.client.call import Call
+from reference_server.client.call import Call, nothing
 from reference_server.client.errors import (
     BY_CODE,
     ConnectionFailed,
@@ -52,6 +52,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What the key may do: `limit` calls an hour, `remaining` of them now, all again at `reset` (Unix seconds)."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+def rate_of(answer: Answer) -> RateLimit | None:
+    found = [answer.headers.get(f"x-ratelimit-{name}", "") for name in ("limit", "remaining", "reset")]
+    if not all(text.isascii() and text.isdigit() and len(text) <= 12 for text in found):
+        return None
+    return RateLimit(*map(int, found))
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """No answer. `reached`: something may have been carried out."""
 
@@ -90,7 +106,7 @@ class Tries:
     def final(self, outcome: Answer | Lost) -> Answer | Lost:
         """The outcome. A DELETE whose first try was carried out though its answer was lost finds nothing more when it
         is repeated: that is a success."""
-        gone = isinstance(outcome, Answer) and outcome.status == 404 and self._call.method == "DELETE"
+        gone = isinstance(outcome, Answer) and outcome.status == 404 and self._call.read is nothing
         return Answer(204, {}, b"") if gone and self._lost_before else outcome
 
 

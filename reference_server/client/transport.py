@@ -11,7 +11,7 @@ import httpx
 
 from reference_server.client.call import AsyncRunner, Call, SyncRunner
 from reference_server.client.request import Request, Requests
-from reference_server.client.retry import Answer, Lost, Retry, Tries, result
+from reference_server.client.retry import Answer, Lost, RateLimit, Retry, Tries, rate_of, result
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ class SyncTransport(SyncRunner):
         limits = httpx.Limits(max_connections=MOST_CONNECTIONS)
         self._http = httpx.Client(transport=transport, limits=limits, follow_redirects=False)
         self._closed = threading.Event()
+        self.rate_limit: RateLimit | None = None
 
     def run(self, call: Call[T]) -> T:
         request = self._requests.of(call)
@@ -53,10 +54,12 @@ class SyncTransport(SyncRunner):
         try:
             headers = {**request.headers, "Content-Length": str(sending.length)} if sending else request.headers
             content = sending.pieces() if sending else request.content
-            return _answer(
+            answer = _answer(
                 self._http.request(request.method, request.url, headers=headers, content=content,
                                    timeout=request.patience)
             )  # fmt: skip
+            self.rate_limit = rate_of(answer) or self.rate_limit
+            return answer  # noqa: TRY300 - whatever follows belongs to the try
         except httpx.TransportError as error:
             return _lost(error, request)
         finally:
@@ -75,6 +78,7 @@ class AsyncTransport(AsyncRunner):
         limits = httpx.Limits(max_connections=MOST_CONNECTIONS)
         self._http = httpx.AsyncClient(transport=transport, limits=limits, follow_redirects=False)
         self._closed = asyncio.Event()
+        self.rate_limit: RateLimit | None = None
 
     async def run(self, call: Call[T]) -> T:
         request = self._requests.of(call)
@@ -97,10 +101,12 @@ class AsyncTransport(AsyncRunner):
         try:
             headers = {**request.headers, "Content-Length": str(sending.length)} if sending else request.headers
             content = sending.pieces_later() if sending else request.content
-            return _answer(
+            answer = _answer(
                 await self._http.request(request.method, request.url, headers=headers, content=content,
                                          timeout=request.patience)
             )  # fmt: skip
+            self.rate_limit = rate_of(answer) or self.rate_limit
+            return answer  # noqa: TRY300 - the same
         except httpx.TransportError as error:
             return _lost(error, request)
         finally:

@@ -1,0 +1,1 @@
+"""`obico-fleet`: the farm from a terminal, built on the client. main.py runs it."""
