@@ -33,8 +33,10 @@ async def shown(client: FleetClient, material: dict[str, Any]) -> dict[str, Any]
 
 
 def events(farm: Farm) -> list[tuple[str, str, Any]]:
+    """Of materials."""
     with farm.context.history._store.read() as tx:
-        return [(event.name, event.object_id, event.data) for event in tx.fleet.events.after(0, 1000)]
+        told = tx.fleet.events.after(0, 1000)
+    return [(event.name, event.object_id, event.data) for event in told if event.name.startswith("material.")]
 
 
 def close(found: float, wanted: float) -> bool:
