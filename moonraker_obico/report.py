@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_core.model import FilamentNeed, Job, Phase, PrinterReport, PrintObjects, Progress
@@ -186,6 +186,21 @@ def _progress(status: Mapping[str, Mapping[str, Any]], phase: Phase, facts: File
         print_time_left_origin=origin,
         filament_used=None if used is None else max(0.0, used),
     )
+
+
+def with_final_figures(last: PrinterReport, status: Mapping[str, Mapping[str, Any]]) -> PrinterReport:
+    """The last report of a print that has ended, with the filament and time that Klipper keeps of it until the next one
+    begins; an SDCARD_RESET_FILE in the macro that ended it has cleared them."""
+    if text(status, "print_stats", "state") not in {"complete", "cancelled", "error"}:
+        return last
+    used, spent = number(status, "print_stats", "filament_used"), number(status, "print_stats", "total_duration")
+    if used is None or not spent:
+        return last
+    # Less than before where the end retracts; below 0 where nothing but that was done.
+    progress = replace(
+        last.progress, filament_used=max(0.0, used), print_time=spent, print_time_includes_pauses=True
+    )
+    return replace(last, progress=progress)
 
 
 def _slicers_share(status: Mapping[str, Mapping[str, Any]]) -> float | None:

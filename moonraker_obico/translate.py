@@ -35,7 +35,7 @@ from moonraker_obico.history import HistoryJob, earlier_times
 from moonraker_obico.identity import Known, current_job, missed_end, running_ts
 from moonraker_obico.klippy import ABSENT, Klippy, Want
 from moonraker_obico.objects import TIMELAPSE_MACRO, Status, field, first_line, heater_names, merge, number, text
-from moonraker_obico.report import counts_layers, ready_report, stopped_report
+from moonraker_obico.report import counts_layers, ready_report, stopped_report, with_final_figures
 from moonraker_obico.reporting import Reporting
 
 if TYPE_CHECKING:
@@ -362,6 +362,7 @@ class Translator:
         if self._print is not None:
             outcome, reason = self._outcome(state, now)
             last = before or self._report()
+            last = with_final_figures(last, self._status)
             if outcome is PrintOutcome.DONE:
                 last = replace(last, progress=replace(last.progress, completion=100.0, print_time_left=0.0))
             events += self._end(outcome, now, reason, last)

@@ -93,6 +93,7 @@ class Translator:
         self._sent: PrinterReport | None = None
         self._sent_at = -math.inf
         self._last_active: PrinterReport | None = None
+        self._last_index: GCodeIndex | None = None
         self._idle_since: float | None = None
         self._unknown_since: float | None = None
         self._said_idle = False
@@ -110,7 +111,8 @@ class Translator:
         `lost`: why a remembered print is over, if it is.
         """
         now = self._now()
-        seen = self._placed(report(reading))
+        seen = report(reading)
+        seen = self._placed(seen, self._index(seen))
         name = seen.job.name
         with self._lock:
             if self._print is not None:
@@ -124,12 +126,15 @@ class Translator:
 
     def reading(self, reading: Reading) -> None:
         """OctoPrint's newest data; posted if something changed, once a second at most unless the phase changed."""
-        seen = self._placed(report(reading))
+        seen = report(reading)
+        index = self._index(seen)
+        seen = self._placed(seen, index)
         now = self._now()
         with self._lock:
             seen = self._unparked(seen, now)
-            if seen.phase.active:
-                self._last_active = seen
+            # OctoPrint clears its figures in a cancel while its state still says that it prints.
+            if seen.phase.active and (seen.progress.filepos is not None or self._last_active is None):
+                self._last_active, self._last_index = seen, index
             if seen.error is not None:
                 self._explain(seen.error)
             self._watch_idle(seen.phase, now)
@@ -163,12 +168,14 @@ class Translator:
         """OctoLapse moves the head: what looks like a pause now may be none."""
         self._parking.line(self._now())
 
-    def _placed(self, seen: PrinterReport) -> PrinterReport:
+    def _index(self, seen: PrinterReport) -> GCodeIndex | None:
+        return self._index_of(seen.job) if seen.phase.active and seen.progress.filepos is not None else None
+
+    @staticmethod
+    def _placed(seen: PrinterReport, index: GCodeIndex | None) -> PrinterReport:
         """With what the file itself says of the place that is being printed."""
-        if not seen.phase.active or seen.progress.filepos is None:
-            return seen
-        index = self._index_of(seen.job)
-        return seen if index is None else placed(seen, index, seen.progress.filepos)
+        filepos = seen.progress.filepos
+        return seen if index is None or filepos is None else placed(seen, index, filepos)
 
     # --- each with the lock held ---
 
@@ -227,7 +234,7 @@ class Translator:
             self._post(PrintFound(known.ts, name, now))
             return
         self._unseen_end = False
-        self._last_active = None
+        self._last_active = self._last_index = None
         self._last_ts = self._new_ts(now)
         self._print = _Print(self._last_ts, name, on_card)
         self._post(PrintBegan(self._last_ts, name, now))
@@ -242,6 +249,11 @@ class Translator:
 
     def _cancelling(self, payload: Mapping[str, Any], now: float) -> None:
         self._error = text(payload.get("firmwareError")) or self._error
+        newest, sent = self._last_active, self._sent
+        if newest is not None and sent is not None and newest.phase is sent.phase:
+            # A server counts the filament by the first word of the cancel; the last report may be a second old.
+            self._sent, self._sent_at = newest, now
+            self._post(PrinterReported(newest, now))
         self._post(PrintCancelling(now))
 
     def _cancelled(self, payload: Mapping[str, Any], now: float) -> None:
@@ -285,7 +297,9 @@ class Translator:
             return
         self._print, self._unseen_end, self._unexplained = None, False, None
         self._parking.was_held()
-        self._post(PrintEnded(outcome, now, reason, _last_figures(self._last_active, outcome, payload)))
+        figures = _last_figures(self._last_active, self._last_index, outcome, payload)
+        self._last_active = self._last_index = None
+        self._post(PrintEnded(outcome, now, reason, figures))
 
     def _errored(self, payload: Mapping[str, Any], now: float) -> None:
         self._error = text(payload.get("error")) or "OctoPrint reports an error without saying which"
@@ -337,12 +351,19 @@ def _on_card(origin: str | None) -> bool:
 
 
 def _last_figures(
-    last: PrinterReport | None, outcome: PrintOutcome, payload: Mapping[str, Any]
+    last: PrinterReport | None, index: GCodeIndex | None, outcome: PrintOutcome, payload: Mapping[str, Any]
 ) -> PrinterReport | None:
-    """The print's last report, finished with what the closing event tells: OctoPrint clears its own by then."""
+    """The print's last report, finished with what the closing event tells: OctoPrint clears its own by then.
+
+    Filament by the file's index, up to the byte at which it ended: OctoPrint's own analysis is of the whole file, and a
+    file that is printed as soon as it is there has none yet.
+    """
     if last is None:
         return None
     progress = last.progress
+    told = number(payload.get("fileposition"))
+    if told is not None and told > (progress.filepos or 0) and (last.job.size is None or told <= last.job.size):
+        progress = replace(progress, filepos=int(told))
     print_time = number(payload.get("time"))
     if print_time is not None:
         progress = replace(progress, print_time=print_time)
@@ -354,4 +375,7 @@ def _last_figures(
             print_time_left=0.0,
             filament_used=filament_used(last.job, 100.0),
         )
+    end = last.job.size if outcome is PrintOutcome.DONE else progress.filepos
+    if index is not None and end is not None:
+        progress = replace(progress, filament_used=index.at(end).filament)
     return replace(last, progress=progress)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from agent_core.gcode.index import GCodeIndex
 from agent_core.model import (
     ActivePrint,
@@ -340,3 +342,43 @@ def test_the_same_file_again_within_a_second_has_an_identity_of_its_own() -> Non
     (found,) = told.take(told.translator.history_listed(jobs, T0 + 10.1))
     assert isinstance(found, PrintFound)
     assert found.ts == second.ts
+
+
+def _figures(told: Told) -> tuple[PrintOutcome, float | None, float | None]:
+    (ended,) = [event for event in told.events if isinstance(event, PrintEnded)]
+    assert ended.report is not None
+    return ended.outcome, ended.report.progress.filament_used, ended.report.progress.print_time
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("complete", PrintOutcome.DONE), ("cancelled", PrintOutcome.CANCELLED), ("error", PrintOutcome.FAILED)],
+)
+def test_filament_at_the_end_is_klippers_last_word(state: str, outcome: PrintOutcome) -> None:
+    """A farm takes it off the spool. Klipper tells the last of it together with the end, or before it."""
+    told = Told()
+    told.printing()
+    told.stats(T0 + 50, filament_used=415.0, total_duration=50.0)  # the end retracts
+    told.stats(T0 + 60, state=state, filament_used=412.5, total_duration=60.2)
+    assert _figures(told) == (outcome, 412.5, 60.2)
+    told = Told()
+    told.printing()
+    told.stats(T0 + 60, filament_used=412.5, total_duration=60.2)
+    told.stats(T0 + 60.1, state=state)
+    assert _figures(told) == (outcome, 412.5, 60.2)
+
+
+def test_a_macro_that_resets_the_file_leaves_the_figures_of_the_print() -> None:
+    told = Told()
+    told.printing()
+    told.stats(T0 + 60, filament_used=412.5, total_duration=60.2)
+    told.stats(T0 + 60.1, state="standby", filename="", filament_used=0.0, total_duration=0.0)
+    assert _figures(told)[1:] == (412.5, 60.2)
+
+
+def test_a_klipper_that_stops_leaves_the_figures_of_the_print() -> None:
+    told = Told()
+    told.printing()
+    told.stats(T0 + 60, filament_used=412.5, total_duration=60.2)
+    told.take(told.translator.klippy_changed(Klippy.SHUTDOWN, "MCU lost", T0 + 61))
+    assert _figures(told) == (PrintOutcome.FAILED, 412.5, 60.2)

@@ -436,3 +436,56 @@ def test_layers_filament_and_time_come_from_the_files_index() -> None:
     assert len(asked) == 1
     translator.reading(reading("OPERATIONAL"))
     assert len(asked) == 1, "nothing prints: nothing is read"
+
+
+def _one_print(name: str, **payload: Any) -> tuple[list[HostEvent], GCodeIndex]:
+    """A print whose last reading was some bytes before its end, of a file that OctoPrint has not analysed."""
+    found = index([b"M83\n", b";LAYER_CHANGE\n" + b"G1 X1 E2\n" * 50, b";LAYER_CHANGE\n" + b"G1 X1 E1\n" * 50])
+    posted: list[HostEvent] = []
+    translator = Translator(posted.append, lambda: 1000.0, lambda *_: None, lambda _: found)
+    bare = {**data()["job"], "filament": None}
+    bare["file"] = {**bare["file"], "size": found.size}
+    progress = {"filepos": found.size // 2, "completion": 50.0, "printTime": 60}
+    translator.event("PrintStarted", {"name": "clip.gcode", "origin": "local"})
+    translator.reading(reading(data={"job": bare, "progress": progress}))
+    if name == "PrintCancelled":
+        translator.event("PrintCancelling", {})
+        # OctoPrint clears its figures first.
+        translator.reading(reading("CANCELLING", data={"job": bare, "progress": {}}))
+    translator.event(name, {"time": 61.0, **payload})
+    return posted, found
+
+
+def test_filament_at_the_end_is_the_files_own_up_to_the_byte_of_the_end() -> None:
+    """A farm takes it off the spool; without an analysis of OctoPrint's, which a new file does not have."""
+    posted, found = _one_print("PrintDone")
+    (ended,) = [event for event in posted if isinstance(event, PrintEnded)]
+    assert ended.report is not None
+    assert ended.report.progress.filament_used == found.total_filament == 150.0
+    for name, more in (("PrintCancelled", {}), ("PrintFailed", {"reason": "error", "error": "x"})):
+        at = int(found.size * 0.75)
+        posted, found = _one_print(name, fileposition=at, **more)
+        (ended,) = [event for event in posted if isinstance(event, PrintEnded)]
+        assert ended.report is not None
+        assert ended.report.progress.filepos == at
+        assert ended.report.progress.filament_used == pytest.approx(found.at(at).filament)
+        assert 100.0 < (ended.report.progress.filament_used or 0.0) < 150.0
+        assert ended.report.progress.completion == 50.0
+        # A position that cannot be is none; then the last one counts.
+        for odd in (None, -1, found.size + 1, "x", True):
+            posted, found = _one_print(name, fileposition=odd, **more)
+            (ended,) = [event for event in posted if isinstance(event, PrintEnded)]
+            assert ended.report is not None
+            assert ended.report.progress.filament_used == pytest.approx(found.at(found.size // 2).filament)
+
+
+def test_the_newest_figures_are_told_before_the_cancel() -> None:
+    desk = Desk()
+    desk.event("PrintStarted", name="clip.gcode", origin="local")
+    desk.translator.reading(reading())
+    desk.now += 0.5
+    desk.translator.reading(reading(data={"progress": {"completion": 26.0, "filepos": 260, "printTime": 61}}))
+    desk.event("PrintCancelling")
+    told = [event.report.progress.filepos for event in desk.posted if isinstance(event, PrinterReported)]
+    assert told == [250, 260], "the second came within a second of the first, and waited"
+    assert isinstance(desk.posted[-1], PrintCancelling)
