@@ -38,7 +38,7 @@ from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.fleet.app import PREFIX as FLEET
 from reference_server.api.fleet.app import make_fleet_app
-from reference_server.api.fleet.parts import make_fleet
+from reference_server.api.fleet.parts import Fleet, make_fleet
 from reference_server.api.measures import Measures
 from reference_server.api.middleware import BodyLimit, RequestLog, SecurityHeaders, Slashes
 from reference_server.api.obico import actions, detection, discovery, others, printers, prints, sharing, tunnels
@@ -48,7 +48,7 @@ from reference_server.api.responses import dump
 from reference_server.background import Background, BackgroundWorker, wait
 from reference_server.config import ServerConfig
 from reference_server.couriers.delivery import DeliveryWorker
-from reference_server.couriers.pool import CourierPool, SmtpSettings
+from reference_server.couriers.pool import MOST_CHILDREN, CourierPool, SmtpSettings
 from reference_server.detection.pipeline import Pipeline, Sight
 from reference_server.detectors import make_eyes
 from reference_server.media.disk import Room
@@ -73,14 +73,16 @@ from reference_server.services.agent_reports import AgentReports
 from reference_server.services.alerts.channels import Channels
 from reference_server.services.alerts.findings import Findings
 from reference_server.services.alerts.message import Links
-from reference_server.services.alerts.queue import AlertQueue
+from reference_server.services.alerts.queue import AlertQueue, Consignment
 from reference_server.services.audit import Audit
 from reference_server.services.clock import Now, utc_now
+from reference_server.services.deliveries import Receipt
 from reference_server.services.detection.records import DetectionRecords
 from reference_server.services.detection.watch import Watch
 from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.fleet.beds import BedFollower, PrinterErrors
+from reference_server.services.fleet.hooks.queue import MOST_AT_ONCE, HookConsignment
 from reference_server.services.fleet.material_uses import MaterialFollower
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
@@ -263,6 +265,22 @@ async def _open_ports(context: Context, stop: asyncio.Event) -> None:
     await parts.ports.open_known(known)
 
 
+def _alert_worker(context: Context) -> DeliveryWorker[Consignment]:
+    courier = context.courier
+
+    async def carry(one: Consignment) -> Receipt:
+        return await courier.carry(one.parcel)
+
+    return DeliveryWorker(context.alert_queue, carry, courier.close, MOST_CHILDREN, context.now, context.clock)
+
+
+def _hook_worker(fleet: Fleet, now: Now, clock: Clock) -> DeliveryWorker[HookConsignment]:
+    async def carry(one: HookConsignment) -> Receipt:
+        return await fleet.hook_courier.carry(one.parcel)
+
+    return DeliveryWorker(fleet.hook_queue, carry, fleet.hook_courier.close, MOST_AT_ONCE, now, clock)
+
+
 class Application(FastAPI):
     """Agents go straight to their socket: thousands of them stay there, and all that a request passes on its way would
     stay with each. None of it concerns them (middleware.py, routing, dependencies)."""
@@ -310,7 +328,8 @@ def create_app(
         BackgroundWorker("detection", context.detection.run),
         BackgroundWorker("detection-sweep", context.detection.sweep),
         BackgroundWorker("alert watch", context.alert_watch.run),
-        BackgroundWorker("alerts", DeliveryWorker(context.alert_queue, context.courier, now, clock).run),
+        BackgroundWorker("alerts", _alert_worker(context).run),
+        BackgroundWorker("web hooks", _hook_worker(context.fleet, now, clock).run),
         BackgroundWorker("time-lapse", context.timelapse.run),
         BackgroundWorker("retention", context.retention.run),
         BackgroundWorker("farm's printers", farm_watch.run),

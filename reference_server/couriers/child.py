@@ -1,4 +1,7 @@
-"""The child process that carries alerts: one JSON line in, one JSON line out (see pool.py). It ends with its input.
+"""The child process that carries alerts and web hooks: JSON lines in, JSON lines out. It ends with its input.
+
+An order without a number is done at once, before the next one is read (pool.py). Orders with a number, of web hooks
+only, are done together, each in a thread; their answers carry the number, in any order (hooks.py).
 
 It never sees the database, and connects only to addresses that the operator allows: every connection of this process,
 whoever makes it, is vetted where sockets connect.
@@ -13,14 +16,17 @@ import re
 import signal
 import socket
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from reference_server.net.guard import FetchFailed, Refused, check_url, guarded_request, objection, resolve_allowed
 from reference_server.net.policy import EVERYTHING_LOCAL, NOTHING_LOCAL, AddressPolicy
-from reference_server.services.alerts.message import sign
+from reference_server.services.deliveries import sign
 
 WEBHOOK_TIME = 10.0
 """Seconds (fleet-api.md §6)."""
@@ -29,7 +35,11 @@ PATIENCE = 20.0
 """Seconds without a byte, for mail and for Apprise's services."""
 
 MOST_IMAGE = 8 * 1024 * 1024
-MOST_ANSWER = 64 * 1024
+MOST_EXCERPT = 1024
+"""Bytes of an answer to a web hook that are looked at: how it begins."""
+
+MOST_TOGETHER = 32
+"""Numbered orders that are done at a time; more wait."""
 
 NO_ADDRESS = "no IP address"
 """What `objection` says of a name."""
@@ -47,19 +57,33 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not get between the lines
     socket.setdefaulttimeout(PATIENCE)
     guard()
+    one_line = threading.Lock()
+
+    def work(order: dict[str, Any]) -> None:
+        number = {"number": order["number"]} if "number" in order else {}
+        line = json.dumps(answer(order) | number) + "\n"
+        with one_line:
+            out.write(line)
+            out.flush()
+
+    threads = ThreadPoolExecutor(MOST_TOGETHER)
     for line in sys.stdin:
         order = json.loads(line)
-        out.write(json.dumps(answer(order)) + "\n")
-        out.flush()
+        if "number" in order:
+            threads.submit(work, order)
+        else:
+            work(order)
+    # Nobody is there to hear what came of the rest; the server's next start sends it again.
+    os._exit(0)
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
-    """`{"ok", "detail", "status", "final", "took"}`; `final`: trying again will not help."""
-    global _allowed  # noqa: PLW0603 - one order at a time, and sockets can only be asked here
+    """`{"ok", "detail", "status", "final", "took"}`, of a web hook `answer` too; `final`: trying again will not
+    help."""
     began = time.monotonic()
     policy = AddressPolicy(order["allow_private"], order["allow_loopback"])
     # Mail goes to the operator's own server, wherever that is.
-    _allowed = EVERYTHING_LOCAL if order["op"] == "email" else policy
+    _allowed.set(EVERYTHING_LOCAL if order["op"] == "email" else policy)
     work = {"webhook": _webhook, "apprise": _apprise, "email": _email, "examine": _examine}[order["op"]]
     try:
         found = work(order, policy)
@@ -88,10 +112,12 @@ def _webhook(order: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
         "X-Webhook-Timestamp": stamp,
         "X-Webhook-Signature": sign(order["secret"], stamp, body),
     }
-    found = guarded_request("POST", order["target"], headers, body, WEBHOOK_TIME, MOST_ANSWER, policy)
-    ok = 200 <= found.status < 300
-    words = "" if ok else _words(found.body)
-    return {"ok": ok, "status": found.status, "detail": f"it answered {found.status}{f': {words}' if words else ''}"}
+    found = guarded_request(
+        "POST", order["target"], headers, body, WEBHOOK_TIME, MOST_EXCERPT, policy, excerpt=True
+    )
+    ok, words = 200 <= found.status < 300, _words(found.body)
+    told = f": {words}" if words and not ok else ""
+    return {"ok": ok, "status": found.status, "detail": f"it answered {found.status}{told}", "answer": words}
 
 
 def _words(body: bytes) -> str:
@@ -255,8 +281,8 @@ class _Listener:
         return text[:300]
 
 
-_allowed = NOTHING_LOCAL
-"""What the order in hand allows; `guard` asks for it at each connection."""
+_allowed = ContextVar("_allowed", default=NOTHING_LOCAL)
+"""What the order in this thread's hand allows; `guard` asks for it at each connection."""
 
 
 def guard() -> None:
@@ -268,12 +294,12 @@ def guard() -> None:
         if self.family not in {socket.AF_INET, socket.AF_INET6}:
             raise PermissionError("only connections over the network are allowed")
         host, port = str(address[0]), int(address[1])
-        reason = objection(host, _allowed)
+        reason = objection(host, _allowed.get())
         if reason is None:
             return address
         if reason != NO_ADDRESS:
             raise PermissionError(f"{host} is not allowed: it is {reason}")
-        for family, found in resolve_allowed(host, port, _allowed):
+        for family, found in resolve_allowed(host, port, _allowed.get()):
             if family == self.family:
                 return found
         raise PermissionError(f"{host} has no address that is allowed")

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
-import sys
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from reference_server.couriers.process import IDLE, end_child, start_child
 from reference_server.net.policy import AddressPolicy
-from reference_server.services.alerts.message import Parcel, Receipt
+from reference_server.services.alerts.message import Parcel
 from reference_server.services.alerts.model import ChannelKind
+from reference_server.services.deliveries import Receipt
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]
-
 MOST_CHILDREN = 3
 """At once; each is some 60 MB while it lives."""
-
-IDLE = 15.0
-"""Seconds that a child waits for more before it is ended."""
 
 TIME = {ChannelKind.WEBHOOK: 15.0, ChannelKind.APPRISE: 60.0, ChannelKind.EMAIL: 60.0}
 """Seconds until a child that does not answer is killed; a web hook has its own limit of 10 s inside."""
 
 EXAMINE_TIME = 20.0
-MOST_ANSWER = 64 * 1024
-KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")
-"""What a child gets of the server's environment: no proxies, no passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +42,6 @@ class _Child:
         self.process = process
         self.goodbye: asyncio.TimerHandle | None = None
 
-    @classmethod
-    async def start(cls) -> _Child:
-        environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = str(ROOT)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "reference_server.couriers.child", stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment, limit=MOST_ANSWER,
-            start_new_session=True,
-        )  # fmt: skip
-        return cls(process)
-
     async def ask(self, order: dict[str, Any]) -> dict[str, Any]:
         """Raises OSError, ValueError: the child is no good any more."""
         if self.process.stdin is None or self.process.stdout is None:
@@ -78,9 +57,7 @@ class _Child:
     async def end(self) -> None:
         if self.goodbye is not None:
             self.goodbye.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
+        await end_child(self.process)
 
 
 class CourierPool:
@@ -153,7 +130,7 @@ class CourierPool:
             if child.process.returncode is None:
                 self._busy.add(child)
                 return child
-        child = await _Child.start()
+        child = _Child(await start_child())
         self._busy.add(child)
         return child
 

@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -29,10 +29,13 @@ from reference_server.net.policy import NOTHING_LOCAL, AddressPolicy
 SockAddr = tuple[Any, ...]
 
 LONGEST_URL = 2000
+EXCERPT_TIME = 1.0
+"""Seconds for the beginning of a body of which no more is wanted."""
+
 MOST_ADDRESSES = 8
 """Answers of the resolver that are looked at; the first ones are tried."""
 
-_LOOKUPS = threading.BoundedSemaphore(8)
+_LOOKUPS = threading.BoundedSemaphore(64)
 """Look-ups at once: getaddrinfo cannot be broken off, so each has a thread that may outlive its caller."""
 
 
@@ -284,6 +287,14 @@ def _words(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def _beginning(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
+    data = b""
+    with suppress(OSError, http.client.HTTPException, ValueError):
+        while len(data) < most_bytes and (more := response.read1(most_bytes - len(data))):
+            data += more
+    return data
+
+
 def guarded_request(
     method: str,
     url: str,
@@ -293,15 +304,23 @@ def guarded_request(
     most_bytes: int = 1024 * 1024,
     policy: AddressPolicy = NOTHING_LOCAL,
     *,
+    excerpt: bool = False,
     clock: Callable[[], float] = time.monotonic,
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """One request, done within `timeout` seconds for all of it, with an answer of at most `most_bytes`.
 
-    A redirect is an answer like any other. `tls`: for tests; else the machine's certificates are believed.
+    A redirect is an answer like any other. `excerpt`: the status is what counts; of the body there is what came soon
+    and has room, be it ever so long or slow. `tls`: for tests; else the machine's certificates are believed.
     Raises Refused, FetchFailed.
     """
-    with guarded_response(method, url, headers, body, timeout, policy, clock=clock, tls=tls) as response:
+    body_time = EXCERPT_TIME if excerpt else timeout
+    with guarded_response(
+        method, url, headers, body, timeout, policy, body_time=body_time, clock=clock, tls=tls
+    ) as response:
+        found = {name.lower(): value for name, value in response.headers.items()}
+        if excerpt:
+            return Answer(response.status, found, _beginning(response, most_bytes))
         too_large = f"{urlsplit(url).hostname}: the answer is larger than {most_bytes} bytes"
         length = response.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > most_bytes:
@@ -309,7 +328,6 @@ def guarded_request(
         data = response.read(most_bytes + 1)
         if len(data) > most_bytes:
             raise FetchFailed(too_large)
-        found = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, found, data)
 
 
@@ -322,10 +340,12 @@ def guarded_response(
     timeout: float = 10.0,
     policy: AddressPolicy = NOTHING_LOCAL,
     *,
+    body_time: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """The same, with the body still to be read, within the same `timeout`. Raises Refused, FetchFailed."""
+    """The same, with the body still to be read, within the same `timeout` and `body_time`. Raises Refused,
+    FetchFailed."""
     target = parse_target(url)
     deadline = clock() + timeout
     link = _connect(target, policy, deadline, clock, tls)
@@ -338,6 +358,8 @@ def guarded_response(
         sent = {name: value for name, value in sent.items() if name.lower() not in named} | dict(headers or {})
         connection.request(method, target.path, body=body, headers=sent)
         response = connection.getresponse()
+        if body_time is not None:
+            link.deadline = min(link.deadline, clock() + body_time)
         yield response
     except ValueError:
         raise Refused("a header of the request cannot be sent") from None

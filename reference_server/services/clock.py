@@ -22,5 +22,12 @@ def from_unix(seconds: float) -> datetime | None:
         return None
 
 
+def iso(value: datetime) -> str:
+    """ISO 8601, UTC, as seed 004 writes it."""
+    whole = value.astimezone(timezone.utc)
+    text = whole.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{whole.microsecond // 1000:03d}Z" if whole.microsecond >= 1000 else f"{text}Z"
+
+
 def clamp(value: datetime, earliest: datetime, latest: datetime) -> datetime:
     return max(earliest, min(value, latest)) if earliest <= latest else latest

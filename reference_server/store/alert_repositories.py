@@ -14,9 +14,9 @@ from reference_server.services.alerts.model import (
     AlertSettings,
     Channel,
     Delivery,
-    DeliveryState,
     DeliveryTry,
 )
+from reference_server.services.deliveries import DeliveryState
 from reference_server.services.notices import NoticeKind
 from reference_server.services.ports import DeliveryQuery
 from reference_server.store.alert_tables import (

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from reference_server.services.alerts.model import ChannelKind, DeliveryState, QuietAction
+from reference_server.services.alerts.model import ChannelKind, QuietAction
+from reference_server.services.deliveries import DeliveryState
 from reference_server.store.tables import Base, Word
 
 

@@ -12,7 +12,7 @@ from reference_server.store import (
     timelapse_tables,
     tunnel_tables,
 )
-from reference_server.store.fleet import job_tables, material_tables
+from reference_server.store.fleet import job_tables, material_tables, webhook_tables
 from reference_server.store.fleet import tables as fleet_tables
 
 metadata = tables.Base.metadata
@@ -29,4 +29,5 @@ TABLE_MODULES = (
     tables,
     timelapse_tables,
     tunnel_tables,
+    webhook_tables,
 )

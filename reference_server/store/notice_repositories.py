@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from reference_server.services.alerts.model import DeliveryState
+from reference_server.services.deliveries import DeliveryState
 from reference_server.services.notices import Notice, NoticeKind
 from reference_server.services.ports import NoticeQuery
 from reference_server.store.alert_tables import DeliveryRow

@@ -41,14 +41,14 @@ STORY = ("PrintStarted", "PrintPaused", "PrintResumed", "FilamentChange")
 class Program:
     """The server as its own process, on one data folder and a port that it keeps."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, 0
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.folder, self.port, self.more = folder, 0, more
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "reference_server", "--data-dir", str(self.folder), "--port", str(self.port),
-             "--log-level", "error"],
+             "--log-level", "error", *self.more],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None

@@ -58,12 +58,14 @@ class Call:
 
 
 class HookReceiver:
-    """`answer` decides the status of each call, by how many came before it."""
+    """`answer` decides the status of each call, by how many came before it; `headers` and `body` go with it."""
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
         self.calls: list[Call] = []
         self.answer: Callable[[int], int] = lambda _: 204
+        self.headers: Mapping[str, str] = {}
+        self.body = b""
         self.held = threading.Event()
         self.held.set()  # cleared: calls wait for it before they are answered
 
@@ -77,16 +79,22 @@ class HookReceiver:
 
 @contextlib.contextmanager
 def hook_receiver() -> Iterator[HookReceiver]:
+    one_call = threading.Lock()
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            number = len(receiver.calls)
-            receiver.calls.append(Call({name.lower(): value for name, value in self.headers.items()}, body))
+            with one_call:
+                number = len(receiver.calls)
+                receiver.calls.append(Call({name.lower(): value for name, value in self.headers.items()}, body))
             receiver.held.wait(30)
             with contextlib.suppress(OSError):
                 self.send_response(receiver.answer(number))
-                self.send_header("Content-Length", "0")
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(receiver.body)))
                 self.end_headers()
+                self.wfile.write(receiver.body)
 
         def log_message(self, *_: object) -> None:
             pass

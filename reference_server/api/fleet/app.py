@@ -28,13 +28,14 @@ from reference_server.api.fleet import (
     printer_links,
     printers,
     users,
+    webhooks,
 )
 from reference_server.api.fleet.auth import FleetCaller
 from reference_server.api.fleet.document import complete
 from reference_server.api.responses import Json
 
 PREFIX = "/v1"
-ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users, jobs)
+ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users, jobs, webhooks)
 """A new wing's router is added here."""
 
 _open = APIRouter(include_in_schema=False)

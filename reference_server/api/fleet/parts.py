@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from reference_server.api.fleet.route import InFlight
 from reference_server.config import ServerConfig
+from reference_server.couriers.hooks import HookPool
 from reference_server.net.host_link import HostLinker as NetHostLinker
 from reference_server.realtime.arrivals import Arrivals
 from reference_server.services.accounts import Accounts
 from reference_server.services.clock import Now
 from reference_server.services.fleet.groups import FleetGroups
+from reference_server.services.fleet.hooks.book import Webhooks
+from reference_server.services.fleet.hooks.queue import HookQueue
 from reference_server.services.fleet.host_link import HostLinker
 from reference_server.services.fleet.invitations import Invitations
 from reference_server.services.fleet.jobs.desk import FleetJobs, JobsOnPrinters
@@ -54,6 +57,10 @@ class Fleet:
     arrivals: Arrivals
     answers: KeptAnswers
     in_flight: InFlight
+    webhooks: Webhooks
+    hook_queue: HookQueue
+    hook_courier: HookPool
+    hook_test_throttle: Throttle
     key_limits: RateLimits
     session_limits: RateLimits
 
@@ -82,6 +89,10 @@ def make_fleet(
         arrivals=Arrivals(),
         answers=KeptAnswers(store, now),
         in_flight=InFlight(),
+        webhooks=Webhooks(store, now, random),
+        hook_queue=HookQueue(store, now, random),
+        hook_courier=HookPool(config.address_policy),
+        hook_test_throttle=Throttle(30, 600, clock),  # per web hook
         key_limits=RateLimits(config.fleet_calls_per_hour, clock, now),
         session_limits=RateLimits(config.fleet_calls_per_hour * SESSION_FACTOR, clock, now),
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
+
+from reference_server.services.clock import iso
 
 
 def time(value: datetime | None) -> str | None:
     """ISO 8601, UTC, as seed 004 writes it."""
-    if value is None:
-        return None
-    whole = value.astimezone(timezone.utc)
-    text = whole.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{whole.microsecond // 1000:03d}Z" if whole.microsecond >= 1000 else f"{text}Z"
+    return None if value is None else iso(value)

@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field
 from reference_server.api.schemas.objects import Change, Error, Number, Object, Said, Time, Url
 from reference_server.api.schemas.parts import Answer, Body, Call
 from reference_server.services.alerts.channels import LONGEST_SECRET, LONGEST_TARGET, SHORTEST_SECRET
-from reference_server.services.alerts.model import ChannelKind, DeliveryState, QuietAction
+from reference_server.services.alerts.model import ChannelKind, QuietAction
 from reference_server.services.alerts.template import LONGEST
+from reference_server.services.deliveries import DeliveryState
 from reference_server.services.notices import NoticeKind
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]

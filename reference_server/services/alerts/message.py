@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any, Protocol
 
 from reference_server.services.alerts.model import Channel, ChannelKind
 from reference_server.services.alerts.template import BadTemplate, render
+from reference_server.services.deliveries import Receipt
 from reference_server.services.model import Print, Printer
 from reference_server.services.notices import Notice
 
@@ -40,17 +39,6 @@ class Parcel:
     link: str
     body: str
     image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What came of it. `status`: of a web hook's answer; `took`: s; `final`: trying again will not help."""
-
-    ok: bool
-    detail: str
-    status: int | None = None
-    took: float = 0.0
-    final: bool = False
 
 
 class Courier(Protocol):
@@ -113,8 +101,3 @@ def compose(
         uid, channel.kind, channel.target, channel.secret, urgent, notice.title, notice.text,
         page_of(notice, links.base), body, links.image_file(notice.image_path) if notice.image_path else None,
     )  # fmt: skip
-
-
-def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """`X-Webhook-Signature`: HMAC-SHA256 of `<timestamp>.<body>` with the channel's secret."""
-    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()

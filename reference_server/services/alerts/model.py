@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from reference_server.services.deliveries import DeliveryState
 from reference_server.services.notices import NoticeKind
 
 
@@ -20,12 +21,6 @@ class QuietAction(str, Enum):
 
     HOLD = "hold"
     DROP = "drop"
-
-
-class DeliveryState(str, Enum):
-    QUEUED = "queued"
-    DELIVERED = "delivered"
-    FAILED = "failed"  # given up; the tries say why
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,26 @@ Of one channel and one print (its lane) the oldest goes first, and the next only
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reference_server.services.alerts.choice import told_at, wants
-from reference_server.services.alerts.message import Links, Parcel, Receipt, compose
+from reference_server.services.alerts.message import Links, Parcel, compose
 from reference_server.services.alerts.model import (
     AlertSettings,
     Channel,
     Delivery,
-    DeliveryState,
     DeliveryTry,
 )
-from reference_server.services.alerts.schedule import DISABLED_AFTER, pause_after
 from reference_server.services.clock import Now
+from reference_server.services.deliveries import (
+    DISABLED_AFTER,
+    LONGEST_REASON,
+    DeliveryState,
+    Receipt,
+    pause_after,
+)
 from reference_server.services.notices import Notice, NoticeKind
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.secrets import RandomBytes
@@ -34,8 +39,6 @@ MOST_QUEUED = 1000
 DELIVERIES_KEPT = timedelta(days=30)
 NOTICES_KEPT = timedelta(days=180)
 
-_DETAIL = 500  # characters of a reason
-
 
 @dataclass(frozen=True, slots=True)
 class Consignment:
@@ -43,6 +46,14 @@ class Consignment:
 
     delivery: Delivery
     parcel: Parcel
+
+    @property
+    def number(self) -> int:
+        return self.delivery.id
+
+    @property
+    def owner(self) -> int:
+        return self.delivery.channel_id
 
 
 class AlertQueue:
@@ -88,13 +99,15 @@ class AlertQueue:
             )
         tx.alerts.add_delivery(delivery)
 
-    def due(self, busy: Collection[int], limit: int) -> list[Consignment]:
-        """What may be sent now, at most one a channel, and none of the channels that are busy. Raises StoreFailed."""
+    def due(self, under_way: Mapping[int, int], limit: int) -> list[Consignment]:
+        """What may be sent now, at most one a channel, and none of the channels that have one under way (delivery ->
+        channel). Raises StoreFailed."""
         if limit <= 0:
             return []
+        busy = set(under_way.values())
         with self._store.read() as tx:
             found: list[Consignment] = []
-            taken = set(busy)
+            taken = busy
             for delivery in tx.alerts.due(self._now(), AT_ONCE, tuple(busy)):
                 if len(found) >= limit:
                     break
@@ -131,7 +144,7 @@ class AlertQueue:
             if delivery is None or channel is None:
                 return  # removed meanwhile
             now = self._now()
-            detail = receipt.detail[:_DETAIL]
+            detail = receipt.detail[:LONGEST_REASON]
             tx.alerts.add_try(DeliveryTry(0, delivery.id, began, receipt.ok, receipt.status, detail, receipt.took))
             delivery = replace(delivery, tries=delivery.tries + 1)
             if receipt.ok:
@@ -147,7 +160,7 @@ class AlertQueue:
 
     @staticmethod
     def _disable(tx: Transaction, channel: Channel, detail: str, now: datetime) -> None:
-        reason = f"switched off after {DISABLED_AFTER.days} days of nothing but failures: {detail}"[:_DETAIL]
+        reason = f"switched off after {DISABLED_AFTER.days} days of nothing but failures: {detail}"[:LONGEST_REASON]
         tx.alerts.save_channel(replace(channel, enabled=False, disabled_at=now, disabled_reason=reason))
         tx.alerts.give_up(channel.id, "the channel was switched off", now)
         tx.notices.add(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from reference_server.services.fleet.hooks.ports import HookRows
 from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus, MaterialUse
 from reference_server.services.fleet.model import (
     FleetAnswer,
@@ -115,7 +116,8 @@ class FleetEvents(Protocol):
     def after(self, event_id: int, limit: int) -> Sequence[FleetEvent]:
         """Those with a greater id, oldest first."""
 
-    def remove_older(self, before: datetime) -> None: ...
+    def newest_id(self) -> int:
+        """0: there has been none. An id is never given a second time."""
 
 
 class FleetAnswers(Protocol):
@@ -179,3 +181,5 @@ class FleetRows(Protocol):
     def materials(self) -> Materials: ...
     @property
     def jobs(self) -> JobRows: ...
+    @property
+    def hooks(self) -> HookRows: ...

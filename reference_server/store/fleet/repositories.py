@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,7 @@ from reference_server.store.fleet.tables import (
     MemberRow,
     OrganizationRow,
 )
+from reference_server.store.fleet.webhook_repositories import SqlHooks
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import PrinterRow, UserRow
 
@@ -308,8 +309,8 @@ class SqlFleetEvents:
         query = select(FleetEventRow).where(FleetEventRow.id > event_id).order_by(FleetEventRow.id).limit(limit)
         return [to_entity(row, FleetEvent) for row in self._session.scalars(query)]
 
-    def remove_older(self, before: datetime) -> None:
-        self._session.execute(delete(FleetEventRow).where(FleetEventRow.created_at < before))
+    def newest_id(self) -> int:
+        return self._session.scalar(select(func.max(FleetEventRow.id))) or 0
 
 
 class SqlFleetAnswers:
@@ -346,3 +347,4 @@ class SqlFleet:
         self.answers = SqlFleetAnswers(session)
         self.materials = SqlMaterials(session)
         self.jobs = SqlJobs(session)
+        self.hooks = SqlHooks(session)

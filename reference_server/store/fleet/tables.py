@@ -102,6 +102,7 @@ class FleetPrinterRow(Base):
 
 class FleetEventRow(Base):
     __tablename__ = "fleet_events"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # no id a second time: web hooks have a cursor
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = _public_id()
     organization_id: Mapped[int] = _organization()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from reference_server.services.alerts.channels import changed_settings
 from reference_server.services.alerts.choice import quiet_until, told_at, wants
-from reference_server.services.alerts.message import Links, compose, sign
+from reference_server.services.alerts.message import Links, compose
 from reference_server.services.alerts.model import AlertSettings, Channel, ChannelKind, QuietAction
-from reference_server.services.alerts.schedule import JITTER, PAUSES, pause_after
 from reference_server.services.alerts.template import LONGEST, BadTemplate, render
+from reference_server.services.deliveries import JITTER, PAUSES, pause_after, sign
 from reference_server.services.errors import Invalid
 from reference_server.services.model import EndedReason, EventClass, EventKind, Print, Printer, PrinterEvent
 from reference_server.services.notices import Notice, NoticeKind, kind_of

@@ -64,6 +64,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_events")),
         sa.UniqueConstraint("public_id", name=op.f("uq_fleet_events_public_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_fleet_events_created_at", "fleet_events", ["created_at"])
     op.create_table(
@@ -170,6 +171,7 @@ def upgrade() -> None:
     op.add_column("audit_entries", sa.Column("account_id", sa.Integer(), nullable=True))
     op.create_index("ix_audit_entries_account_id_id", "audit_entries", ["account_id", "id"])
     _materials()
+    _webhooks()
 
 
 def _materials() -> None:
@@ -356,3 +358,91 @@ def _jobs() -> None:
         unique=True,
         sqlite_where=sa.text("state IN ('assigned', 'offered', 'starting', 'printing')"),
     )
+
+
+def _webhooks() -> None:
+    op.create_table(
+        "fleet_hook_cursor",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_hook_cursor")),
+    )
+    op.create_table(
+        "fleet_webhooks",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("organization_id", sa.Integer(), nullable=False),
+        sa.Column("url", sa.String(length=2000), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("secret", sa.String(length=200), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.Column("since_event", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.DateTime(), nullable=True),
+        sa.Column("failed_at", sa.DateTime(), nullable=True),
+        sa.Column("failing_for", sa.Float(), nullable=False),
+        sa.Column("disabled_at", sa.DateTime(), nullable=True),
+        sa.Column("disabled_reason", sa.String(length=500), nullable=True),
+        sa.Column("last_delivered_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name=op.f("fk_fleet_webhooks_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_webhooks")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_webhooks_public_id")),
+    )
+    op.create_index("ix_fleet_webhooks_organization_id", "fleet_webhooks", ["organization_id"])
+    op.create_table(
+        "fleet_deliveries",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("public_id", sa.String(length=20), nullable=False),
+        sa.Column("webhook_id", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.Column("lane", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("due_at", sa.DateTime(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("ended_at", sa.DateTime(), nullable=True),
+        sa.Column("reason", sa.String(length=500), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["fleet_events.id"], name=op.f("fk_fleet_deliveries_event_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["fleet_webhooks.id"], name=op.f("fk_fleet_deliveries_webhook_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_deliveries")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_fleet_deliveries_public_id")),
+        sa.UniqueConstraint("webhook_id", "event_id", name=op.f("uq_fleet_deliveries_webhook_id_event_id")),
+    )
+    op.create_index("ix_fleet_deliveries_event_id", "fleet_deliveries", ["event_id"])
+    op.create_index("ix_fleet_deliveries_ended_at", "fleet_deliveries", ["ended_at"])
+    op.create_index(
+        "ix_fleet_deliveries_webhook_id_state_due_at", "fleet_deliveries", ["webhook_id", "state", "due_at"]
+    )
+    op.create_index(
+        "ix_fleet_deliveries_webhook_id_lane", "fleet_deliveries", ["webhook_id", "lane", "state", "id"]
+    )
+    op.create_table(
+        "fleet_delivery_tries",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("delivery_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("ok", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("detail", sa.String(length=500), nullable=False),
+        sa.Column("answer", sa.String(length=500), nullable=False),
+        sa.Column("took", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"],
+            ["fleet_deliveries.id"],
+            name=op.f("fk_fleet_delivery_tries_delivery_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet_delivery_tries")),
+    )
+    op.create_index("ix_fleet_delivery_tries_delivery_id", "fleet_delivery_tries", ["delivery_id"])
