@@ -83,7 +83,8 @@ from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.fleet.beds import BedFollower, PrinterErrors
 from reference_server.services.fleet.hooks.queue import MOST_AT_ONCE, HookConsignment
-from reference_server.services.fleet.material_uses import MaterialFollower
+from reference_server.services.fleet.materials import SpoolsOut
+from reference_server.services.fleet.print_follower import PrintFollower
 from reference_server.services.history import History
 from reference_server.services.linking import Linking
 from reference_server.services.live import LivePrinter, LivePrinters, Timelapse
@@ -174,12 +175,12 @@ def make_context(
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
     accounts_service = make_accounts(database, now, clock, random)
     calls = PassthruDesk(hub, lambda: random(8).hex())
-    printer_service = Printers(database, now, random)
+    printer_service = Printers(database, now, random, removals=(SpoolsOut(now),))
     limit = config.pic_limit_per_minute
     followers = (
         NoticeWriter(),
         TimelapseFollower(now),
-        MaterialFollower(now),
+        PrintFollower(now),
         BedFollower(now),
         PrinterErrors(now),
     )

@@ -114,6 +114,10 @@ def _add_keep(commands: Commands, parents: list[argparse.ArgumentParser]) -> Non
         commands, "migrate", "bring the database to this program's version",
         keep.MIGRATE_EXAMPLES, keep.migrate, parents,
     )  # fmt: skip
+    add_command(
+        commands, "rebuild-figures", "write the farm's figures anew from the prints",
+        keep.REBUILD_EXAMPLES, keep.rebuild_figures, parents,
+    )  # fmt: skip
 
 
 def main(

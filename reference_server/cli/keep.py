@@ -1,4 +1,4 @@
-"""`backup`, `restore`, `migrate`."""
+"""`backup`, `restore`, `migrate`, `rebuild-figures`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ before. The server must not run.
 
 example:
   obico-reference-server migrate --data-dir /var/lib/obico-reference-server
+"""
+
+REBUILD_EXAMPLES = """\
+The farm's figures come from a table with one row for each print that has ended; the server keeps it by itself. This
+writes it anew from the prints and says how many rows differed. The server must not run.
+
+example:
+  obico-reference-server rebuild-figures --data-dir /var/lib/obico-reference-server
 """
 
 
@@ -136,4 +144,19 @@ def migrate(call: Call) -> int:
         call.say(f"The database is up to date ({HEAD}).")
     else:
         call.say(f"The database was brought from {before or 'nothing'} to {HEAD}.")
+    return 0
+
+
+def rebuild_figures(call: Call) -> int:
+    from reference_server.app import open_database
+    from reference_server.lock import exclusive
+
+    needs_database(call.config)
+    with exclusive(call.config.data_dir):
+        database = open_database(call.config.database)
+        try:
+            changed = database.rebuild_figures()
+        finally:
+            database.close()
+    call.say("All rows were right." if not changed else f"{changed} rows were wrong or missing, and are right now.")
     return 0

@@ -105,7 +105,7 @@ class Tracking:
         events = tuple(self._note(tx, printer, draft, stored) for draft in outcome.events)
         if outcome.corrected is not None:
             self._correct(tx, printer, outcome.corrected)
-        if events or outcome.corrected is not None:
+        if stored or events or outcome.corrected is not None:
             # A print may have been saved twice on the way: the newest version of each is told.
             # One that ends without a change (its cancellation was told before) is told by its event.
             ended = (stored.get(draft.target, draft.target) for draft in outcome.events)

@@ -12,7 +12,7 @@ from reference_server.store import (
     timelapse_tables,
     tunnel_tables,
 )
-from reference_server.store.fleet import job_tables, material_tables, webhook_tables
+from reference_server.store.fleet import job_tables, material_tables, print_tables, webhook_tables
 from reference_server.store.fleet import tables as fleet_tables
 
 metadata = tables.Base.metadata
@@ -25,6 +25,7 @@ TABLE_MODULES = (
     material_tables,
     job_tables,
     notice_tables,
+    print_tables,
     security_tables,
     tables,
     timelapse_tables,

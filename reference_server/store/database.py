@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from reference_server.services.errors import StoreFailed
 from reference_server.services.secrets import RandomBytes, system_random
+from reference_server.store.fleet.print_repositories import rebuild_prints
 from reference_server.store.fleet.repositories import complete
 from reference_server.store.repositories import SqlTransaction
 
@@ -85,6 +86,13 @@ class Database:
         with self._lock, Session(self._writer) as session:
             complete(session, self._random)
             session.commit()
+
+    def rebuild_figures(self) -> int:
+        """How many rows of the farm's figures were wrong or missing."""
+        with self._lock, Session(self._writer) as session:
+            changed = rebuild_prints(session)
+            session.commit()
+            return changed
 
     def check(self) -> None:
         """Raises StoreFailed when the database cannot be read."""

@@ -19,6 +19,7 @@ from reference_server import VERSION
 from reference_server.api.context import Context
 from reference_server.api.fleet import (
     actions,
+    analytics,
     errors,
     groups,
     jobs,
@@ -35,7 +36,7 @@ from reference_server.api.fleet.document import complete
 from reference_server.api.responses import Json
 
 PREFIX = "/v1"
-ROUTERS = (groups, keys, materials, printers, printer_links, actions, organization, users, jobs, webhooks)
+ROUTERS = (groups, keys, materials, analytics, printers, printer_links, actions, organization, users, jobs, webhooks)
 """A new wing's router is added here."""
 
 _open = APIRouter(include_in_schema=False)

@@ -13,6 +13,7 @@ from reference_server.net.host_link import HostLinker as NetHostLinker
 from reference_server.realtime.arrivals import Arrivals
 from reference_server.services.accounts import Accounts
 from reference_server.services.clock import Now
+from reference_server.services.fleet.figures import FleetAnalytics
 from reference_server.services.fleet.groups import FleetGroups
 from reference_server.services.fleet.hooks.book import Webhooks
 from reference_server.services.fleet.hooks.queue import HookQueue
@@ -52,6 +53,7 @@ class Fleet:
     jobs: FleetJobs
     changed: asyncio.Event
     materials: FleetMaterials
+    analytics: FleetAnalytics
     presence: Presence
     host_linker: HostLinker
     arrivals: Arrivals
@@ -84,6 +86,7 @@ def make_fleet(
         jobs=FleetJobs(store, now, random, config.plan),
         changed=asyncio.Event(),
         materials=FleetMaterials(store, now, random),
+        analytics=FleetAnalytics(store, now),
         presence=Presence(store, now),
         host_linker=NetHostLinker(config.address_policy),
         arrivals=Arrivals(),

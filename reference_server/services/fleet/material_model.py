@@ -15,6 +15,8 @@ from reference_server.services.fleet.filament import (
     density_of_type,
     grams,
 )
+from reference_server.services.fleet.print_model import FleetPrint, outcome_of, seconds_of
+from reference_server.services.model import Print
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 """A print's end is told by the agent's clock, a spool's weighing by the server's: so much may be between them."""
@@ -74,22 +76,6 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class MaterialUse:
-    """What one print took of a material: one for each print that ended with a spool in its printer. `at`: the print's
-    end; `noted_at`: when we heard of it; `mm` None: nobody has said yet; `taken`: the part of `grams` by which the
-    spool's rest was made less."""
-
-    print_id: int
-    user_id: int
-    material_id: int
-    at: datetime
-    noted_at: datetime
-    mm: float | None = None
-    grams: float = 0.0
-    taken: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedMaterial:
     """A spool in a printer; `remaining` g."""
 
@@ -107,24 +93,42 @@ def is_in(material: Material, ended_at: datetime) -> bool:
     return material.loaded_at is not None and ended_at >= material.loaded_at - CLOCKS_DIFFER
 
 
-def use_of(
-    material: Material, before: MaterialUse | None, print_id: int, user_id: int, mm: float | None, ended_at: datetime,
-    now: datetime,
-) -> tuple[Material, MaterialUse]:  # fmt: skip
-    """The spool and the print's use of it after the print has ended, or after its end is known better (`before` is what
+def print_of(
+    job: Print, ended_at: datetime, now: datetime, material: Material | None, before: FleetPrint | None = None
+) -> tuple[Material | None, FleetPrint]:
+    """The spool and the farm's side of a print after it has ended, or after its end is known better (`before` is what
     was thought then: that is put back first, so a correction counts once). A spool that a person has weighed since is
     left as it is: that weighing has this print in it."""
-    used = grams(mm, material.effective_density, material.diameter) if mm is not None and mm > 0 else 0.0
+    mm = job.filament_used
+    length = mm if mm is not None and mm > 0 else 0.0
+    density, diameter = ASSUMED_DENSITY, DEFAULT_DIAMETER
+    cost_per_kg: float | None = None
+    if material is not None:
+        density, diameter, cost_per_kg = material.effective_density, material.diameter, material.cost_per_kg
+    used = grams(length, density, diameter)
     taken = before.taken if before is not None else 0.0
-    if before is not None:
-        weighed_since = material.weighed_at > before.noted_at
-    else:
-        weighed_since = ended_at < material.weighed_at - CLOCKS_DIFFER
-    if not weighed_since:
+    if material is not None and not _weighed_since(material, ended_at, before):
         full = material.remaining_weight + taken
         taken = min(used, full)
         material = replace(material, remaining_weight=round(full - taken, 3))  # mg: no crumbs
-    return material, MaterialUse(print_id, user_id, material.id, ended_at, now, mm, used, taken)
+    return material, FleetPrint(
+        job.id, job.user_id, job.printer_id, job.started_at.timestamp(), ended_at.timestamp(),
+        seconds_of(job, ended_at), outcome_of(job), now, mm, used, used * (cost_per_kg or 0.0) / 1000, taken,
+        material.id if material is not None else None,
+    )  # fmt: skip
+
+
+def put_back(material: Material, before: FleetPrint) -> Material:
+    """The print goes on after all: what was taken for it is given back."""
+    if _weighed_since(material, material.weighed_at, before):
+        return material
+    return replace(material, remaining_weight=round(material.remaining_weight + before.taken, 3))
+
+
+def _weighed_since(material: Material, ended_at: datetime, before: FleetPrint | None) -> bool:
+    if before is not None:
+        return material.weighed_at > before.noted_at
+    return ended_at < material.weighed_at - CLOCKS_DIFFER
 
 
 def told(material: Material) -> tuple[Material, tuple[str, ...]]:

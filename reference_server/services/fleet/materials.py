@@ -1,4 +1,4 @@
-"""Materials: people's side of them. What prints take off them is material_uses.py's (fleet-api.md §4)."""
+"""Materials: people's side of them. What prints take off them is print_follower.py's (fleet-api.md §4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.material_model import Material, MaterialStatus, refilled, told
 from reference_server.services.fleet.once import Once
 from reference_server.services.fleet.ports import MaterialFilter, Window
-from reference_server.services.model import Json
+from reference_server.services.model import Json, Printer
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.secrets import RandomBytes
 from reference_server.services.text import clean
@@ -104,6 +104,8 @@ class FleetMaterials:
             if material != before:
                 material = tell(tx, replace(material, updated_at=now), now)
                 tx.fleet.materials.save(material)
+            if material.cost_per_kg != before.cost_per_kg:
+                tx.fleet.prints.price(material.id, material.cost_per_kg)
             return _shown(tx, material)
 
     def archive(self, caller: Identity, public_id: str) -> None:
@@ -176,6 +178,19 @@ class MaterialsInPrinters:
             ]
             for printer_id, materials in loaded.items()
         }  # fmt: skip
+
+
+class SpoolsOut:
+    """services.followers.PrinterRemoval: a printer that is archived holds no spool any more."""
+
+    def __init__(self, now: Now) -> None:
+        self._now = now
+
+    def printer_removed(self, tx: Transaction, printer: Printer) -> None:
+        for material in tx.fleet.materials.in_printer(printer.id):
+            tx.fleet.materials.save(
+                replace(material, printer_id=None, tool=0, loaded_at=None, updated_at=self._now())
+            )
 
 
 def _shown(tx: Transaction, material: Material) -> Shown:

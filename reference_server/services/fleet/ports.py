@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from reference_server.services.fleet.hooks.ports import HookRows
-from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus, MaterialUse
+from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus
 from reference_server.services.fleet.model import (
     FleetAnswer,
     FleetEvent,
@@ -20,6 +20,7 @@ from reference_server.services.fleet.model import (
     Organization,
     Role,
 )
+from reference_server.services.fleet.print_ports import FleetPrints
 from reference_server.services.model import Json, User
 
 if TYPE_CHECKING:
@@ -157,9 +158,8 @@ class Materials(Protocol):
         """What is in the printers of an account: by the printer's (Obico) id, then by tool; those with none are not
         in it."""
 
-    def use(self, print_id: int) -> MaterialUse | None: ...
-    def put_use(self, use: MaterialUse) -> None:
-        """Added, or in place of that print's."""
+    def all(self, organization_id: int) -> Sequence[Material]:
+        """Archived ones too."""
 
 
 class FleetRows(Protocol):
@@ -183,3 +183,5 @@ class FleetRows(Protocol):
     def jobs(self) -> JobRows: ...
     @property
     def hooks(self) -> HookRows: ...
+    @property
+    def prints(self) -> FleetPrints: ...

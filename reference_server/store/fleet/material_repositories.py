@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus, MaterialUse
+from reference_server.services.fleet.material_model import LoadedMaterial, Material, MaterialStatus
 from reference_server.services.fleet.ports import MaterialFilter, Window
-from reference_server.store.fleet.material_tables import MaterialRow, MaterialUseRow
+from reference_server.store.fleet.material_tables import MaterialRow
 from reference_server.store.fleet.pages import page
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import PrinterRow
@@ -104,12 +104,6 @@ class SqlMaterials:
             )  # fmt: skip
         return found
 
-    def use(self, print_id: int) -> MaterialUse | None:
-        row = self._session.get(MaterialUseRow, print_id)
-        return to_entity(row, MaterialUse) if row else None
-
-    def put_use(self, use: MaterialUse) -> None:
-        row = self._session.get(MaterialUseRow, use.print_id) or MaterialUseRow()
-        copy_to(row, use)
-        self._session.add(row)
-        self._session.flush()
+    def all(self, organization_id: int) -> Sequence[Material]:
+        query = select(MaterialRow).where(MaterialRow.organization_id == organization_id).order_by(MaterialRow.id)
+        return [to_entity(row, Material) for row in self._session.scalars(query)]

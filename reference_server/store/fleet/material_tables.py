@@ -1,10 +1,10 @@
-"""Tables of materials and of what prints used of them."""
+"""The table of materials. What prints took of them is in print_tables.py."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reference_server.store.tables import Base
@@ -35,16 +35,3 @@ class MaterialRow(Base):
     low_told: Mapped[bool]
     empty_told: Mapped[bool]
     archived_at: Mapped[datetime | None]
-
-
-class MaterialUseRow(Base):
-    __tablename__ = "fleet_material_uses"
-    __table_args__ = (Index("ix_fleet_material_uses_user_id_at", "user_id", "at"),)
-    print_id: Mapped[int] = mapped_column(ForeignKey("prints.id", ondelete="CASCADE"), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    material_id: Mapped[int] = mapped_column(ForeignKey("fleet_materials.id", ondelete="CASCADE"), index=True)
-    at: Mapped[datetime]
-    noted_at: Mapped[datetime]
-    mm: Mapped[float | None]
-    grams: Mapped[float]
-    taken: Mapped[float]

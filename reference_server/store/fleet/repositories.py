@@ -28,6 +28,7 @@ from reference_server.services.secrets import RandomBytes
 from reference_server.store.fleet.job_repositories import SqlJobs
 from reference_server.store.fleet.material_repositories import SqlMaterials
 from reference_server.store.fleet.pages import page
+from reference_server.store.fleet.print_repositories import SqlFleetPrints, complete_prints
 from reference_server.store.fleet.tables import (
     FleetAnswerRow,
     FleetEventRow,
@@ -290,6 +291,7 @@ def complete(session: Session, random: RandomBytes) -> None:
                 for printer_id, user_id, created_at in missing
             ],
         )  # fmt: skip
+    complete_prints(session)
 
 
 class SqlFleetEvents:
@@ -348,3 +350,4 @@ class SqlFleet:
         self.materials = SqlMaterials(session)
         self.jobs = SqlJobs(session)
         self.hooks = SqlHooks(session)
+        self.prints = SqlFleetPrints(session)

@@ -71,7 +71,10 @@ def test_a_secret_is_shown_nowhere() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "create-user", "create-key", "set-password", "backup", "restore", "migrate", "import-obico", "doctor"],
+    [
+        "run", "create-user", "create-key", "set-password", "backup", "restore", "migrate", "import-obico", "doctor",
+        "rebuild-figures",
+    ],
 )
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -211,29 +211,38 @@ def _materials() -> None:
     )
     op.create_index("ix_fleet_materials_organization_id", "fleet_materials", ["organization_id"])
     op.create_table(
-        "fleet_material_uses",
+        "fleet_prints",
         sa.Column("print_id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("material_id", sa.Integer(), nullable=False),
-        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("printer_id", sa.Integer(), nullable=False),
+        sa.Column("started", sa.Float(), nullable=False),
+        sa.Column("ended", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("outcome", sa.String(length=32), nullable=False),
         sa.Column("noted_at", sa.DateTime(), nullable=False),
         sa.Column("mm", sa.Float(), nullable=True),
         sa.Column("grams", sa.Float(), nullable=False),
+        sa.Column("cost", sa.Float(), nullable=False),
         sa.Column("taken", sa.Float(), nullable=False),
+        sa.Column("material_id", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["material_id"], ["fleet_materials.id"], name=op.f("fk_fleet_material_uses_material_id"),
-            ondelete="CASCADE",
+            ["material_id"], ["fleet_materials.id"], name=op.f("fk_fleet_prints_material_id"), ondelete="SET NULL"
         ),
+        sa.ForeignKeyConstraint(["print_id"], ["prints.id"], name=op.f("fk_fleet_prints_print_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
-            ["print_id"], ["prints.id"], name=op.f("fk_fleet_material_uses_print_id"), ondelete="CASCADE"
+            ["printer_id"], ["printers.id"], name=op.f("fk_fleet_prints_printer_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_fleet_material_uses_user_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("print_id", name=op.f("pk_fleet_material_uses")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_fleet_prints_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("print_id", name=op.f("pk_fleet_prints")),
     )
-    op.create_index("ix_fleet_material_uses_material_id", "fleet_material_uses", ["material_id"])
-    op.create_index("ix_fleet_material_uses_user_id_at", "fleet_material_uses", ["user_id", "at"])
+    op.create_index(
+        "ix_fleet_prints_ended", "fleet_prints",
+        ["user_id", "ended", "started", "printer_id", "outcome", "seconds", "grams", "cost", "material_id", "mm"],
+    )
+    op.create_index(
+        "ix_fleet_prints_started", "fleet_prints", ["user_id", "started", "ended", "printer_id", "seconds"]
+    )
+    op.create_index("ix_fleet_prints_material_id", "fleet_prints", ["material_id"])
     _jobs()
 
 

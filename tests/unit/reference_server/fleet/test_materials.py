@@ -13,12 +13,14 @@ from reference_server.services.fleet.filament import density_of_type, grams
 from reference_server.services.fleet.material_model import (
     Material,
     MaterialStatus,
-    MaterialUse,
     is_in,
+    print_of,
+    put_back,
     refilled,
     told,
-    use_of,
 )
+from reference_server.services.fleet.print_model import FleetPrint, PrintOutcome, outcome_of
+from reference_server.services.model import EndedReason, Print
 
 MINUTE = timedelta(minutes=1)
 
@@ -41,33 +43,67 @@ def test_grams_of_a_spool() -> None:
     assert grams(335_280, 1.24, 1.75) == pytest.approx(1000, rel=1e-3)  # a kilogram of PLA is some 335 m
 
 
+def job(length: float | None = 1000, ended: timedelta = MINUTE, **fields: object) -> Print:
+    start = Print(7, 1, 1, 0, "part.gcode", EPOCH, finished_at=EPOCH + ended, filament_used=length)
+    return replace(start, **fields)  # type: ignore[arg-type] # fields by name
+
+
+def ended(
+    spool: Material | None, told: Print, now: timedelta, before: FleetPrint | None = None
+) -> tuple[Material, FleetPrint]:
+    assert told.ended_at is not None
+    after, row = print_of(told, told.ended_at, EPOCH + now, spool, before)
+    assert after is not None
+    return after, row
+
+
 def test_corrections_in_any_number_end_where_one_word_would_have() -> None:
     chance = random.Random(4)
     for _ in range(300):
         start = material(remaining_weight=chance.uniform(0, 60), density=chance.choice([None, 1.0]))
-        spool, use = start, None
+        spool, row = start, None
         lengths = [chance.choice([None, 0.0, chance.uniform(0, 20_000)]) for _ in range(chance.randint(1, 5))]
         for number, length in enumerate(lengths):
-            spool, use = use_of(spool, use, 7, 1, length, EPOCH + MINUTE, EPOCH + (2 + number) * MINUTE)
-        once, last = use_of(start, None, 7, 1, lengths[-1], EPOCH + MINUTE, EPOCH + 9 * MINUTE)
+            spool, row = ended(spool, job(length), (2 + number) * MINUTE, row)
+        once, last = ended(start, job(lengths[-1]), 9 * MINUTE)
         assert spool.remaining_weight == pytest.approx(once.remaining_weight, abs=0.01)
-        assert use is not None
-        assert (use.grams, use.taken) == pytest.approx((last.grams, last.taken), abs=0.01)
+        assert row is not None
+        assert (row.grams, row.taken) == pytest.approx((last.grams, last.taken), abs=0.01)
         assert 0 <= spool.remaining_weight <= start.remaining_weight + 0.01
+        assert put_back(spool, row).remaining_weight == pytest.approx(start.remaining_weight, abs=0.01)
 
 
 def test_a_weighing_stands() -> None:
     spool = material(weighed_at=EPOCH + 60 * MINUTE, remaining_weight=500)
-    late, use = use_of(spool, None, 7, 1, 1000, EPOCH, EPOCH + 61 * MINUTE)
-    assert (late.remaining_weight, use.taken) == (500, 0)
-    assert use.grams == pytest.approx(grams(1000))
-    known = MaterialUse(7, 1, 1, EPOCH, EPOCH + 59 * MINUTE, None)
-    assert use_of(spool, known, 7, 1, 1000, EPOCH, EPOCH + 61 * MINUTE)[0].remaining_weight == 500
-    fresh, _ = use_of(spool, None, 7, 1, 1000, EPOCH + 58 * MINUTE, EPOCH + 61 * MINUTE)
+    late, row = ended(spool, job(), 61 * MINUTE)
+    assert (late.remaining_weight, row.taken) == (500, 0)
+    assert row.grams == pytest.approx(grams(1000))
+    _, known = ended(material(), job(None), 59 * MINUTE)
+    assert ended(spool, job(), 61 * MINUTE, known)[0].remaining_weight == 500
+    assert put_back(spool, replace(known, taken=30.0)).remaining_weight == 500
+    fresh, _ = ended(spool, job(ended=58 * MINUTE), 61 * MINUTE)
     assert fresh.remaining_weight < 500  # clocks differ by some minutes
     assert is_in(material(loaded_at=EPOCH + MINUTE), EPOCH)
     assert not is_in(material(loaded_at=EPOCH + 60 * MINUTE), EPOCH)
     assert not is_in(material(loaded_at=None), EPOCH)
+
+
+def test_the_farms_side_of_a_print() -> None:
+    spool, row = ended(material(cost_per_kg=20.0, diameter=2.85, density=1.1), job(2000, print_time=50), MINUTE)
+    weight = grams(2000, 1.1, 2.85)
+    assert (row.seconds, row.outcome, row.mm) == (50, PrintOutcome.COMPLETED, 2000)
+    assert (row.grams, row.cost, row.taken) == pytest.approx((weight, weight * 0.02, weight))
+    assert spool.remaining_weight == pytest.approx(1000 - weight, abs=0.001)
+    none, plain = print_of(job(), EPOCH + MINUTE, EPOCH, None)
+    assert none is None
+    assert (plain.material_id, plain.cost, plain.taken, plain.seconds) == (None, 0, 0, 60)
+    assert plain.grams == pytest.approx(grams(1000))
+    for reason, outcome in (
+        (EndedReason.ERROR, PrintOutcome.FAILED), (EndedReason.CANCELLED, PrintOutcome.CANCELLED),
+        (EndedReason.LOST, PrintOutcome.UNKNOWN), (EndedReason.DONE, PrintOutcome.COMPLETED),
+    ):  # fmt: skip
+        assert outcome_of(job(ended_reason=reason)) is outcome
+    assert outcome_of(job(finished_at=None, cancelled_at=EPOCH)) is PrintOutcome.CANCELLED
 
 
 @pytest.mark.parametrize(
