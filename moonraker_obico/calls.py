@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_core.errors import Unreachable
 from agent_core.ports import Clock, Interrupt
-from moonraker_obico.jsonrpc import Done, JsonRpc, Notification, RpcError
+from moonraker_obico.jsonrpc import Done, JsonRpc, Notification, Request, RpcError
 from moonraker_obico.klipper_api import Abandoned, Objects
 
 INTERRUPT_SECONDS = 0.25
@@ -65,11 +65,11 @@ class KlipperCalls:
         for done in waiting:
             done(None, Unreachable(_GONE))
 
-    def receive(self, frame: bytes) -> Notification | None:
-        """A notification, or None; an answer is handed to whoever waits for it."""
+    def receive(self, frame: bytes) -> Notification | Request | None:
+        """A notification, a call of ours, or None; an answer is handed to whoever waits for it."""
         with self.changed:
             message = self._rpc.receive(frame)
-        if isinstance(message, Notification):
+        if isinstance(message, (Notification, Request)):
             return message
         if message is not None:
             done, result, error = message

@@ -22,11 +22,12 @@ from agent_core.ports import Clock, Http
 from agent_core.runtime.worker import Worker
 from moonraker_obico.calls import KlipperCalls
 from moonraker_obico.history import HISTORY_LIMIT, read_job, read_jobs
-from moonraker_obico.jsonrpc import METHOD_NOT_FOUND, Done, RpcError
+from moonraker_obico.jsonrpc import METHOD_NOT_FOUND, Done, Request, RpcError
 from moonraker_obico.klipper_api import Objects
 from moonraker_obico.klippy import Klippy, Want
 from moonraker_obico.moonraker_socket import KEY_REFUSED, KEY_WANTED, Address, Lost, MoonrakerSocket, plain
 from moonraker_obico.objects import as_number, readings, subscription
+from moonraker_obico.registered import LINKED_ALREADY, identity, refusal
 from moonraker_obico.translate import Translator
 
 _log = logging.getLogger(__name__)
@@ -171,19 +172,8 @@ class Connection:
         ws = self._socket.open(self.worker.stopping)
         self._heard_at = self._clock.monotonic()
         self._calls.opened(self._socket.write)
-        self._ask("server.connection.identify", self._identity(), self._identified)
+        self._ask("server.connection.identify", identity(self._address, self._version), self._identified)
         return ws
-
-    def _identity(self) -> dict[str, Any]:
-        identity: dict[str, Any] = {
-            "client_name": "moonraker-obico",
-            "version": self._version,
-            "type": "agent",
-            "url": "https://www.obico.io",
-        }
-        if self._address.api_key is not None:
-            identity["api_key"] = self._address.api_key.reveal()
-        return identity
 
     def _identified(self, _result: Any, error: RpcError | Unreachable | None) -> None:
         if isinstance(error, RpcError) and error.unauthorized:
@@ -337,8 +327,17 @@ class Connection:
         if opcode != websocket.ABNF.OPCODE_TEXT or _SKIPPED in data[:80]:
             return
         message = self._calls.receive(data)
-        if message is not None:
+        if isinstance(message, Request):
+            self._refuse(message)
+        elif message is not None:
             self._notified(message.method, message.params)
+
+    def _refuse(self, request: Request) -> None:
+        """Only a printer that is not linked can be called (remote_link.py); whoever calls learns why not."""
+        try:
+            self._socket.write(refusal(request, LINKED_ALREADY))
+        except Unreachable as error:
+            raise Lost(str(error)) from None
 
     def _notified(self, method: str, params: Sequence[Any]) -> None:
         now = self._now()

@@ -43,6 +43,15 @@ class Notification:
     params: Sequence[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody calls us, through Moonraker (`server.extensions.request`), and waits for the answer."""
+
+    id: int
+    method: str
+    params: Mapping[str, Any] | Sequence[Any]
+
+
 Done = Callable[[Any, RpcError | Unreachable | None], None]
 """Takes a call's result, or None and the error. Called on the thread that feeds `receive` or `fail_all`."""
 
@@ -71,9 +80,9 @@ class JsonRpc:
         self._pending[call_id] = done
         return frame
 
-    def receive(self, frame: str | bytes) -> Notification | tuple[Done, Any, RpcError | None] | None:
-        """A notification; or a waiting call's `done` with what to hand it (so that the owner can let go of its lock
-        first); None for anything else, be it an answer to nobody or rubbish.
+    def receive(self, frame: str | bytes) -> Notification | Request | tuple[Done, Any, RpcError | None] | None:
+        """A notification; a call of ours; or a waiting call's `done` with what to hand it (so that the owner can let
+        go of its lock first); None for anything else, be it an answer to nobody or rubbish.
         """
         try:
             message = json.loads(frame)
@@ -84,6 +93,8 @@ class JsonRpc:
         method = message.get("method")
         if isinstance(method, str):
             params = message.get("params")
+            if isinstance(number := message.get("id"), int):
+                return Request(number, method, params if isinstance(params, (list, dict)) else ())
             return Notification(method, params if isinstance(params, list) else ())
         call_id = message.get("id")
         done = self._pending.pop(call_id, None) if isinstance(call_id, int) else None
@@ -105,6 +116,11 @@ class JsonRpc:
         waiting = list(self._pending.values())
         self._pending.clear()
         return waiting
+
+
+def answer_frame(call_id: int, result: Any) -> str:
+    """The text frame that answers a Request."""
+    return json.dumps({"jsonrpc": "2.0", "result": result, "id": call_id}, separators=(",", ":"))
 
 
 def _error(wire: Any) -> RpcError:

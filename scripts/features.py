@@ -81,6 +81,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "thumbnails": BOTH,
     # 5. linking
     "link with a six-digit code": BOTH,
+    "link by the host's address and key, through its server": BOTH,
     "link by discovery and handshake": BOTH,
     "link by one-time passcode and QR code": BOTH,
     "handshake: private peers only, time limit, ends when linked": BOTH,

@@ -30,6 +30,7 @@ from moonraker_obico.config import LEVELS, HostConfig, load
 from moonraker_obico.version import AGENT_NAME, AGENT_VERSION
 
 if TYPE_CHECKING:
+    from moonraker_obico.remote_link import RemoteLink
     from moonraker_obico.waiting import Waiting
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Supervisor:
         self._clock = SystemClock()
         self._app: App | None = None
         self._waiting: Waiting | None = None
+        self._remote: RemoteLink | None = None
         self._searched_since: float | None = None
         self._tell_at = 0.0
         self._stopping = False
@@ -205,11 +207,13 @@ class Supervisor:
             _log.warning("this printer is not linked: run `moonraker-obico link -c %s`", self._config.path)
             self._copied = False
             self._wait_to_be_linked()
+            self._listen_for_link()
             return
         self._copied = self._record.is_another()
         if self._copied:
             _log.error("%s: run `moonraker-obico link`; for the same printer: `moonraker-obico link --keep`", COPIED)
             self._wait_to_be_linked()
+            self._listen_for_link()
             return
         self._searched_since = None
         self._app = App(self._config, self._clock)
@@ -231,6 +235,14 @@ class Supervisor:
             )  # fmt: skip
             self._waiting.start()
 
+    def _listen_for_link(self) -> None:
+        """For as long as this printer is not linked, unless it is to be linked by a typed code only."""
+        if self._config.discovery:
+            from moonraker_obico.remote_link import remote_link  # a linked agent never needs it
+
+            self._remote = remote_link(self._config, self._clock, self._record)
+            self._remote.start()
+
     def _end_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None and (stragglers := waiting.stop(STOP_SECONDS)):
@@ -238,6 +250,9 @@ class Supervisor:
 
     def _end(self) -> None:
         self._end_waiting()
+        remote, self._remote = self._remote, None
+        if remote is not None and not remote.stop(STOP_SECONDS):
+            _log.info("did not end in time: %s", remote.worker.name)
         app, self._app = self._app, None
         if app is not None:
             stragglers = app.stop(STOP_SECONDS)

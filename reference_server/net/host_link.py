@@ -161,9 +161,11 @@ class _Moonraker:
             done = self._visit.ask("/server/extensions/request", call)
         except FetchFailed:
             return HostAnswer(True, "The agent was given the code, and has not answered yet.")
-        if done.status != 200:
+        result = read.mapping(done.body.get("result")) or {}
+        if done.status != 200 or result.get("linked") is not True:
             error = read.mapping(done.body.get("error")) or {}
-            raise _NotHere(f"The agent does not link: {read.text(error.get('message')) or f'HTTP {done.status}'}")
+            said = read.text(result.get("error")) or read.text(error.get("message")) or f"HTTP {done.status}"
+            raise _NotHere(f"The agent does not link: {said}.")
         return HostAnswer(True, "The agent was given the code.")
 
 

@@ -26,7 +26,7 @@ from reference_server.services.fleet.printers import PrinterEntry
 
 router = APIRouter(prefix="/printers", tags=["printers"], route_class=FleetRoute)
 
-COMING = 8.0
+COMING = 4.0
 """Seconds that an agent which was given a code has to come with it; later it is welcome all the same."""
 
 TYPE_IN = "Type the code in on the printer's host: in OctoPrint's Obico settings, or `moonraker-obico link`."

@@ -93,8 +93,12 @@ def test_moonraker_by_the_method_of_its_agent() -> None:
         (NO_AGENT, "has no agent of ours"),
         ({**MOONRAKER, "/server/extensions/list": (200, [7])}, "has no agent of ours"),
         (
-            {**MOONRAKER, "/server/extensions/request": (400, {"error": {"message": "linked already"}})},
-            "does not link: linked already",
+            {**MOONRAKER, "/server/extensions/request": (400, {"error": {"message": "not connected"}})},
+            "does not link: not connected",
+        ),
+        (
+            {**MOONRAKER, "/server/extensions/request": (200, {"result": {"linked": False, "error": "it is"}})},
+            "does not link: it is.",
         ),
     ],
 )
