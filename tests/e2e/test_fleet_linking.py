@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from demo.parts import Server, from_sources
 from demo.processes import free_port, wait_for
 from demo.rest import Refused, Rest
 from tests.e2e import octoprint as octoprint_tests
-from tests.e2e.rig import KlipperPrinter, OctoPrintPrinter, secrets_in
+from tests.e2e.rig import KlipperPrinter, OctoPrintPrinter, Watcher, secrets_in
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -68,6 +69,7 @@ def test_octoprint_is_linked_by_its_address(server: Server, farm: Rest, tmp_path
     printer = OctoPrintPrinter(server, version, tmp_path)
     host = printer.host
     url = f"http://127.0.0.1:{host.port}"
+    open_things = ExitStack()
     try:
         early = farm.post("/v1/printers", {"name": "early", "connection_url": url, "api_key": host.api_key})
         assert "Nothing was reached at the address" in early["note"]
@@ -78,10 +80,13 @@ def test_octoprint_is_linked_by_its_address(server: Server, farm: Rest, tmp_path
         shown = add(farm, "Prusa-B-05", url, host.api_key)
         assert shown["firmware"].startswith("OctoPrint ")
 
+        watcher = Watcher(server.rest, shown["obico_id"])  # whoever is watched tells more often
+        open_things.callback(watcher.close)
+
         def hotend() -> bool:
             return farm.get(f"/v1/printers/{shown['id']}")["temperatures"]["hotend"] is not None
 
-        wait_for(hotend, 20, "its temperatures")
+        wait_for(hotend, 40, "its temperatures")
         refuses_another(farm, "twice", url, host.api_key, "linked to a server already")
         assert act(farm, shown["id"], "home") == ("done", None)
         wait_for(lambda: any("G28" in line for line in host.received_lines()), 20, "the homing")
@@ -92,6 +97,7 @@ def test_octoprint_is_linked_by_its_address(server: Server, farm: Rest, tmp_path
         assert secrets_in(server.process.said() + host.log.read_text(), {"key": host.api_key}) == []
         assert host.api_key.encode() not in server.database.read_bytes()
     finally:
+        open_things.close()
         printer.stop()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -34,6 +36,8 @@ MOST_HEATERS = 32
 """That a cooldown looks after; a printer has a handful."""
 
 AXES = ["x", "y", "z"]
+
+_USUAL = re.compile(r"tool[0-9]{1,2}|bed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +116,22 @@ async def _home(ask: Ask) -> Result:
     return Result("done") if reply.error is None else Result("failed", reply.error)
 
 
+def heaters_of(status: Mapping[str, Any]) -> list[str]:
+    """What can be switched off: nozzles and bed, known or not, and whatever else has a target."""
+    told = read.mapping(status.get("temperatures")) or {}
+    targets = {
+        name: read.number(heater.get("target")) for name, heater in told.items() if isinstance(heater, dict)
+    }  # fmt: skip
+    found = [name for name, target in targets.items() if target is not None or _USUAL.fullmatch(name)]
+    return found or ["tool0", "bed"]
+
+
 async def _cooldown(ask: Ask) -> Result:
     """Each heater by itself, and all of them whatever one says: what can be switched off is switched off."""
     ask.online()
     ask.free()
-    temperatures = read.mapping((ask.live.status or {}).get("temperatures")) or {}
-    heaters = [
-        name for name, heater in temperatures.items()
-        if isinstance(heater, dict) and read.number(heater.get("target")) is not None
-    ]  # fmt: skip
-    if not heaters:
-        return Result("failed", "the printer tells of no heater")
     troubles = []
-    for heater in heaters[:MOST_HEATERS]:
+    for heater in heaters_of(ask.live.status or {})[:MOST_HEATERS]:
         # Looked at each time: the host's own buttons may have started a print meanwhile.
         if ask.is_busy:
             raise PrinterBusy("A print has begun on this printer.")

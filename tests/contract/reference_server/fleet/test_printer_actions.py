@@ -117,8 +117,10 @@ def test_home_and_cooldown(tmp_path: Path) -> None:
         assert (answer["state"], answer["error"]) == ("failed", "tool0: no contact")
         hands.answers = lambda _call: {"ret": None}
         assert (await act("cooldown"))["state"] == "done"
+        hands.calls.clear()
         farm.context.hub.live.get(record.printer.id).take_status(idle_status(temperatures={}), 2.0, may_be_old=False)
-        assert (await act("cooldown"))["state"] == "failed"
+        assert (await act("cooldown"))["state"] == "done"
+        assert [call["args"] for call in hands.calls] == [["tool0", 0], ["bed", 0]]  # whatever it tells of itself
         hands.calls.clear()
         prints(farm, record)
         for action in ("home", "cooldown", "clear_bed"):
