@@ -109,8 +109,8 @@ class Signal(Protocol):
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a download needs besides the host. `tell(download)` shows the progress (None: over), `alert` tells people,
-    `expect` says whose print will begin in a moment (None: it will not); each returns at once. `new_http` makes a
-    client that only the download uses, so that it can be cut off alone. `wait`: for a signal, so many seconds at most.
+    `expect(order, print)` says what will begin in a moment (None: it will not); each returns at once. `new_http` makes
+    a client that only the download uses, so that it can be cut off alone. `wait`: for a signal, some seconds at most.
     """
 
     config: AgentConfig
@@ -121,5 +121,5 @@ class Surroundings:
     tell: Callable[[Download | None], None]
     alert: Callable[[AlertRaised], None]
     uniform: Callable[[], float] = random.random
-    expect: Callable[[ExpectedPrint | None], None] = lambda _expected: None
+    expect: Callable[[str, ExpectedPrint | None], None] = lambda _order, _expected: None
     wait: Callable[[Signal, float], bool] = lambda signal, seconds: signal.wait(seconds)

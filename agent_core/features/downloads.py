@@ -283,11 +283,16 @@ class Downloads:
         run.ended.set()
 
     def _note(self, run: _Run, order: str, trouble: str | None) -> None:
-        """What became of its order. Where the host may print it after all, that is found out from the host."""
+        """What became of its order. Once the host was told to start, it alone knows, and what it said is not enough: a
+        macro may start a print, and fail after that."""
         if trouble is None:
             self._orders().started(order)
-        elif not run.begins:
-            self._around.expect(None)
+        elif run.begins:
+            self._orders().unclear(order, None)
+        elif run.started:
+            self._orders().unclear(order, trouble)
+        else:
+            self._around.expect(order, None)
             self._orders().failed(order, trouble)
 
     def _alert(self, name: str, trouble: str) -> None:
@@ -333,7 +338,7 @@ class Downloads:
         except NotPermitted:
             run.servers_will = True
             raise
-        self._around.expect(ExpectedPrint(stored.path, ident, order))
+        self._around.expect(order, ExpectedPrint(stored.path, ident, order))
 
     def _start(self, run: _Run, path: str) -> None:
         run.started = run.begins = True

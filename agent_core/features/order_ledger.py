@@ -146,6 +146,13 @@ class Ledger:
                 self._write({**self._orders, ident: order})
             return order
 
+    def note(self, ident: str, reason: str, now: float) -> None:
+        """What the host said to the start of a permitted order; what became of it is not known yet."""
+        with self._lock:
+            before = self._orders.get(ident)
+            if before is not None and before.state is OrderState.PERMITTED:
+                self._keep({**self._orders, ident: replace(before, reason=reason[:MOST_REASON], at=now)})
+
     def end(self, ident: str, state: OrderState, reason: str | None, now: float) -> None:
         """What became of it. If the disk refuses, it is known until the agent ends, and found out anew after that."""
         with self._lock:

@@ -147,6 +147,11 @@ class Orders:
     def started(self, ident: str) -> None:
         self.ledger.end(ident, OrderState.STARTED, None, self._around.clock.now())
 
+    def unclear(self, ident: str, refused: str | None) -> None:
+        """The host was told to start it; `refused`: with what words it refused, if it did. `follow_up` finds out."""
+        if refused is not None:
+            self.ledger.note(ident, refused, self._around.clock.now())
+
     def failed(self, ident: str, reason: str) -> None:
         """Nothing was started by it, and nothing will be."""
         self.ledger.end(ident, OrderState.FAILED, reason, self._around.clock.now())
@@ -247,6 +252,8 @@ class Orders:
         if printed:
             return self._found_out(order, OrderState.STARTED, None)
         if no_since is not None and now - no_since >= SETTLE_SECONDS:
+            if order.reason is not None:
+                return self._found_out(order, OrderState.FAILED, order.reason)
             return self._found_out(order, OrderState.UNKNOWN, LOST)
         if now - first >= PATIENCE_SECONDS:
             return self._found_out(order, OrderState.UNKNOWN, UNCLEAR)
@@ -254,9 +261,11 @@ class Orders:
 
     def _found_out(self, order: Order, state: OrderState, reason: str | None) -> OrderState:
         self._looks.pop(order.id, None)
+        if state is not OrderState.STARTED:
+            self._around.expect(order.id, None)
         at = self._around.clock.now()
         self.ledger.end(order.id, state, reason, at)
-        if reason is not None:
+        if state is OrderState.UNKNOWN and reason is not None:
             title = f"{order.name or 'A file'} may not have been printed"
             text = f"{reason[0].upper()}{reason[1:]}."
             self._around.alert(AlertRaised(title, text, at, "PRINTER_ERROR", "ERROR", topic="download", every=0.0))

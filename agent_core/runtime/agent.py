@@ -256,8 +256,8 @@ class Agent:
     def _on_download(self, download: Download | None) -> None:
         self._core.on_download(download)
 
-    def _on_expected(self, expected: ExpectedPrint | None) -> None:
-        self._core.on_expected(expected)
+    def _on_expected(self, order: str, expected: ExpectedPrint | None) -> None:
+        self._core.on_expected(order, expected)
 
     def _on_greeting(self, capabilities: frozenset[Capability]) -> None:
         if self._downloads is not None:

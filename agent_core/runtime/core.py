@@ -194,11 +194,13 @@ class Core:
 
         self.run_soon(show)
 
-    def on_expected(self, expected: ExpectedPrint | None) -> None:
-        """The print that the agent is about to start; None: it will not begin."""
+    def on_expected(self, order: str, expected: ExpectedPrint | None) -> None:
+        """The print that the agent is about to start for that order; None: it will not begin."""
 
         def expect() -> None:
-            self.state = replace(self.state, expected=expected)
+            known = self.state.expected
+            if expected is not None or (known is not None and known.order == order):
+                self.state = replace(self.state, expected=expected)
 
         self.run_soon(expect)
 

@@ -17,6 +17,7 @@ from agent_core.errors import AuthRefused, TlsRefused, Unreachable
 from agent_core.features.printer_events import Delivery, Note, Outcome
 from agent_core.model import (
     AlertRaised,
+    ExpectedPrint,
     HostEvent,
     HostSettings,
     Job,
@@ -335,3 +336,14 @@ def test_a_database_that_was_damaged_is_told(tmp_path: Path) -> None:
     (note,) = bench.courier.notes
     assert note.text.startswith("Its file was damaged")
     bench.database.close()
+
+
+def test_what_is_expected_is_called_off_by_its_own_order_only(bench: Bench) -> None:
+    expected = ExpectedPrint("a.gcode", 5, "att_2")
+    bench.core.on_expected("att_2", expected)
+    bench.core.on_expected("att_1", None)
+    bench.turn()
+    assert bench.core.state.expected == expected
+    bench.core.on_expected("att_2", None)
+    bench.turn()
+    assert bench.core.state.expected is None

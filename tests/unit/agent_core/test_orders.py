@@ -126,7 +126,7 @@ class Farm:
     def __init__(self, host: FileHost, server: FarmServer, disk: Disk | None = None, speaks: bool = True) -> None:
         self.host, self.server, self.disk, self.clock = host, server, disk or Disk(), FakeClock()
         self.alerts: list[AlertRaised] = []
-        self.expected: list[ExpectedPrint | None] = []
+        self.expected: list[tuple[str, ExpectedPrint | None]] = []
         self.waited = 0.0
         self.on_wait: Callable[[], None] = lambda: None
         config = AgentConfig("a", "3", "http://server:3334", Secret("t0ken"), str(host.folder))
@@ -134,7 +134,7 @@ class Farm:
             host,
             Surroundings(
                 config, Client(server), lambda: Client(server), self.clock, self.disk, lambda _: None,
-                self.alerts.append, expect=self.expected.append, wait=self._wait,
+                self.alerts.append, expect=lambda *told: self.expected.append(told), wait=self._wait,
             ),
         )  # fmt: skip
         self.downloads.greeted(speaks)
@@ -191,7 +191,7 @@ def test_an_order_is_linked_permitted_and_printed(farm: Farm) -> None:
     assert farm.server.permits[ID] == [farm.clock.now()]
     assert farm.server.results[ID] == [{"state": "started", "reason": None, "path": PATH}]
     assert farm.order() == {"id": ID, "state": "started", "reason": None, "path": PATH}
-    assert farm.expected == [ExpectedPrint(PATH, 5, ID)]
+    assert farm.expected == [(ID, ExpectedPrint(PATH, 5, ID))]
     assert farm.alerts == []
     # Asked again, it tells what became of it.
     assert farm.run() == {"target_path": PATH, "order": farm.order()}
@@ -324,7 +324,9 @@ def test_a_person_cancels(farm: Farm) -> None:
 def test_a_host_that_refuses_and_one_that_shows_nothing(farm: Farm) -> None:
     farm.host.refuses_start = "Must home first"
     farm.run()
-    assert (farm.states, farm.expected[-1]) == (["failed"], None)
+    assert (farm.states, farm.waited >= SETTLE_SECONDS) == (["failed"], True)
+    assert farm.order()["reason"].startswith("Must home first")
+    assert (len(farm.alerts), farm.expected[-1]) == (1, (ID, None))
     farm.host.refuses_start, farm.host.prints = "", False
     farm.call(arg={**FILE, "order": {"id": "att_2"}})
     farm.rest()
@@ -333,10 +335,29 @@ def test_a_host_that_refuses_and_one_that_shows_nothing(farm: Farm) -> None:
     assert "look at the bed" in told["reason"]
     assert farm.alerts[-1].title == "clip.gcode may not have been printed"
     # One that begins late is found.
-    farm.on_wait = lambda: farm.host.history.append(PATH) if farm.waited > SETTLE_SECONDS + 4 else None
+    before = farm.waited
+    farm.on_wait = lambda: farm.host.history.append(PATH) if farm.waited > before + 4 else None
     farm.call(arg={**FILE, "order": {"id": "att_3"}})
     farm.rest()
     assert farm.server.results["att_3"][0]["state"] == "started"
+
+
+def test_a_host_that_begins_and_then_complains(farm: Farm) -> None:
+    """Its start macro printed, and failed after that: `failed` would have the copy printed again on that bed."""
+    farm.host.refuses_start = "Unknown command: LATER"
+    farm.on_wait = lambda: farm.host.history.append(PATH) if farm.waited < 4 else None
+    farm.run()
+    assert (farm.states, farm.order()["state"]) == (["started"], "started")
+
+
+def test_killed_after_the_hosts_no(farm: Farm) -> None:
+    farm.host.refuses_start = "Must home first"
+    farm.on_wait = farm.downloads.stop
+    farm.run()
+    after = farm.again()
+    after.rest()
+    assert (after.order()["state"], after.states) == ("failed", ["failed"])
+    assert after.order()["reason"].startswith("Must home first")
 
 
 # --- withdrawn --------------------------------------------------------------------------------------------------------
