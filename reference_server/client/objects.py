@@ -78,8 +78,30 @@ class Printer(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewPrinter(Printer):
+    """`linked`: its agent has come already; else `link_code` is to be typed in on its host, and `note` says what is
+    left to do."""
+
+    linked: bool
+    link_code: str | None
+    link_expires_at: datetime | None
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link(Shown):
+    """The same of a printer that is there."""
+
+    printer: str
+    linked: bool
+    link_code: str | None
+    link_expires_at: datetime | None
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionResult(Shown):
-    """`state`: accepted, done, failed (`error` says why)."""
+    """`state`: done, failed (`error` says why), or accepted: under way, what came of it shows on the printer."""
 
     printer: str
     action: str
@@ -209,29 +231,3 @@ class Material(Shown):
     density: float | None = None
     density_source: str | None = None
     tool: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Period(Shown):
-    """`from_date` is the API's `from`, `to_date` its `to`."""
-
-    from_date: datetime = field(metadata={"json": "from"})
-    to_date: datetime = field(metadata={"json": "to"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class FleetMetrics(Shown):
-    total_printers: int
-    active_printers: int
-    utilization_rate: float | None
-    jobs_completed: int
-    success_rate: float | None
-    total_print_time: float
-    material_consumed: float
-    estimated_cost: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FleetAnalytics(Shown):
-    period: Period
-    metrics: FleetMetrics

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from reference_server.client import objects
+from reference_server.client import figures, objects
 from reference_server.client.building import UNSET, Unset, When, given, params, path_id, several
 from reference_server.client.call import Asked, Call, call, listing, nothing
-from reference_server.client.reading import read_object
+from reference_server.client.reading import Shown, read_object
 from reference_server.client.upload import Progress, Upload
 
 UPLOAD_PATIENCE = 600.0
@@ -43,14 +43,26 @@ class Printers:
     @call
     def create(
         self, name: str, *, connection_url: str | Unset | None = UNSET, api_key: str | Unset | None = UNSET,
-        model: str | Unset = UNSET, group: str | Unset | None = UNSET, tags: Sequence[str] | Unset = UNSET,
-        location: str | Unset = UNSET,
-    ) -> Call[objects.Printer]:  # fmt: skip
+        server_url: str | Unset | None = UNSET, model: str | Unset = UNSET, group: str | Unset | None = UNSET,
+        tags: Sequence[str] | Unset = UNSET, location: str | Unset = UNSET, auto_continue: bool | Unset = UNSET,
+    ) -> Call[objects.NewPrinter]:  # fmt: skip
         """Links the printer at `connection_url` (OctoPrint's or Moonraker's address) with its `api_key`, which is used
-        once and not kept. One that is not reached is made offline with a `link_code`."""
-        body = given(name=name, connection_url=connection_url, api_key=api_key, model=model, group=group,
-                      tags=several(tags), location=location)  # fmt: skip
-        return Call("POST", "/printers", _printer, body=body, patience=LINK_PATIENCE)
+        once and not kept. One that is not reached is made offline with a `link_code`. `server_url`: the server as the
+        printer's host reaches it, if not by the address that you use."""
+        body = given(name=name, connection_url=connection_url, api_key=api_key, server_url=server_url, model=model,
+                     group=group, tags=several(tags), location=location, auto_continue=auto_continue)  # fmt: skip
+        read = partial(read_object, objects.NewPrinter)
+        return Call("POST", "/printers", read, body=body, patience=LINK_PATIENCE)
+
+    @call
+    def link(
+        self, printer_id: str, *, connection_url: str | Unset | None = UNSET, api_key: str | Unset | None = UNSET,
+        server_url: str | Unset | None = UNSET,
+    ) -> Call[objects.Link]:  # fmt: skip
+        """Links a printer anew, or gets a code for it; an agent that spoke for it before is cut off."""
+        body = given(connection_url=connection_url, api_key=api_key, server_url=server_url)
+        read = partial(read_object, objects.Link)
+        return Call("POST", f"/printers/{path_id(printer_id)}/link", read, body=body, patience=LINK_PATIENCE)
 
     @call
     def update(
@@ -256,10 +268,61 @@ class Materials:
 
 
 class Analytics:
+    """Days are the organization's and inclusive; without `to_date` up to now, without `from_date` the 30 days before.
+    `interval` adds a series."""
+
     @call
     def fleet(
-        self, *, from_date: When | None = None, to_date: When | None = None, group: str | None = None
-    ) -> Call[objects.FleetAnalytics]:
-        """Days are inclusive."""
-        asked = params(from_date=from_date, to_date=to_date, group=group)
-        return Call("GET", "/analytics/fleet", partial(read_object, objects.FleetAnalytics), asked)
+        self, *, from_date: When | None = None, to_date: When | None = None, group: str | None = None,
+        interval: objects.Interval | None = None,
+    ) -> Call[figures.FleetAnalytics]:  # fmt: skip
+        return _figures("fleet", figures.FleetAnalytics, params(
+            from_date=from_date, to_date=to_date, group=group, interval=interval))  # fmt: skip
+
+    @call
+    def printer(
+        self, printer_id: str, *, from_date: When | None = None, to_date: When | None = None,
+        interval: objects.Interval | None = None,
+    ) -> Call[figures.PrinterAnalytics]:  # fmt: skip
+        return _figures(f"printers/{path_id(printer_id)}", figures.PrinterAnalytics, params(
+            from_date=from_date, to_date=to_date, interval=interval))  # fmt: skip
+
+    @call
+    def jobs(
+        self, *, from_date: When | None = None, to_date: When | None = None, group: str | None = None,
+        interval: objects.Interval | None = None,
+    ) -> Call[figures.JobAnalytics]:  # fmt: skip
+        return _figures("jobs", figures.JobAnalytics, params(
+            from_date=from_date, to_date=to_date, group=group, interval=interval))  # fmt: skip
+
+    @call
+    def materials(
+        self, *, from_date: When | None = None, to_date: When | None = None, group: str | None = None,
+        interval: objects.Interval | None = None,
+    ) -> Call[figures.MaterialAnalytics]:  # fmt: skip
+        return _figures("materials", figures.MaterialAnalytics, params(
+            from_date=from_date, to_date=to_date, group=group, interval=interval))  # fmt: skip
+
+    @call
+    def csv(
+        self, of: Literal["fleet", "jobs", "materials"] = "fleet", *, from_date: When | None = None,
+        to_date: When | None = None, group: str | None = None, interval: objects.Interval | None = None,
+    ) -> Call[str]:  # fmt: skip
+        """The same as CSV text: the series with `interval`, else the metrics (of materials: the spools)."""
+        asked = params(from_date=from_date, to_date=to_date, group=group, interval=interval)
+        return Call("GET", f"/analytics/{of}", str, {**asked, "format": "csv"}, text=True)
+
+    @call
+    def printer_csv(
+        self, printer_id: str, *, from_date: When | None = None, to_date: When | None = None,
+        interval: objects.Interval | None = None,
+    ) -> Call[str]:  # fmt: skip
+        asked = params(from_date=from_date, to_date=to_date, interval=interval)
+        return Call("GET", f"/analytics/printers/{path_id(printer_id)}", str, {**asked, "format": "csv"}, text=True)
+
+
+Figures = TypeVar("Figures", bound=Shown)
+
+
+def _figures(of: str, kind: type[Figures], asked: Mapping[str, str | int]) -> Call[Figures]:
+    return Call("GET", f"/analytics/{of}", partial(read_object, kind), asked)
