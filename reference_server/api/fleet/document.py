@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from reference_server.api.auth import SESSION_COOKIE
 from reference_server.api.fleet.auth import scope_of
+from reference_server.api.fleet.document_words import OPERATIONS, PARAMETERS, TAGS, error_examples, example
 from reference_server.api.fleet.schemas import Error
 from reference_server.api.routes import flat
 
@@ -27,6 +28,7 @@ _ERRORS = {
     "400": "invalid_request", "401": "invalid_api_key", "402": "quota_exceeded", "403": "insufficient_permissions",
     "404": "resource_not_found", "409": "printer_busy, printer_offline, or a name that is taken",
     "422": "invalid_request (a body that does not validate) or file_invalid", "429": "rate_limit_exceeded",
+    "500": "internal_error",
 }  # fmt: skip
 
 _RATE_HEADERS = {
@@ -47,6 +49,7 @@ def complete(app: FastAPI, found: dict[str, Any]) -> dict[str, Any]:
     """`found`: FastAPI's own document; it is completed and given back."""
     found["info"]["description"] = ABOUT
     found["servers"] = [{"url": "/v1"}]
+    found["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     components = found.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
@@ -62,7 +65,9 @@ def complete(app: FastAPI, found: dict[str, Any]) -> dict[str, Any]:
     for route in flat(app.routes):
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
-                _complete_operation(found["paths"][route.path_format][method.lower()], route, method)
+                operation = found["paths"][route.path_format][method.lower()]
+                _complete_operation(operation, route, method)
+                _show(operation, schemas)
     return found
 
 
@@ -78,7 +83,27 @@ def _allow_parts(schemas: dict[str, Any]) -> None:
         }
 
 
+def _show(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Names, words and examples, for people and for SDK generators."""
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("description", PARAMETERS.get(parameter["name"], ""))
+    bodies = list(operation.get("requestBody", {}).get("content", {}).values())
+    for body in bodies:
+        title = body["schema"].get("title")
+        if title and "$ref" not in body["schema"]:
+            schemas[title] = body["schema"]
+            body["schema"] = {"$ref": f"#/components/schemas/{title}"}
+    answers = [
+        content for status, answer in operation["responses"].items() if status.startswith("2")
+        for kind, content in answer.get("content", {}).items() if kind == "application/json"
+    ]  # fmt: skip
+    for content in (*bodies, *answers):
+        content.setdefault("example", example(schemas, content["schema"]))
+
+
 def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str) -> None:
+    operation["operationId"] = OPERATIONS.get(route.name, route.name)
+    operation["tags"] = operation["tags"][-1:]
     scopes = list(_scopes(route.dependant))
     if scopes:
         operation["security"] = [{"key": []}, {"session": []}]
@@ -93,12 +118,12 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
     responses = operation["responses"]
     responses.pop("422", None)
     for status, text in _ERRORS.items():
-        if (status == "404" and "{" not in route.path_format) or (status == "402" and method in {"GET", "DELETE"}):
+        if (status == "404" and "{" not in route.path_format) or (
+            (status in {"402", "422"} and method in {"GET", "DELETE"}) or (status == "409" and method == "GET")
+        ):
             continue
-        responses.setdefault(status, {
-            "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        })  # fmt: skip
+        content = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": error_examples(status)}
+        responses.setdefault(status, {"description": text, "content": {"application/json": content}})
     for response in responses.values():
         response.setdefault("headers", {
             name: {"description": text, "schema": {"type": "integer"}} for name, text in _RATE_HEADERS.items()
