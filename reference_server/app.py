@@ -33,7 +33,7 @@ from reference_server.api import (
     security,
     sockets,
 )
-from reference_server.api.agent import events, files, linking, pictures, printer
+from reference_server.api.agent import events, files, linking, orders, pictures, printer
 from reference_server.api.auth import set_session
 from reference_server.api.context import Context
 from reference_server.api.fleet.app import PREFIX as FLEET
@@ -66,6 +66,7 @@ from reference_server.realtime.alert_watch import AlertWatch
 from reference_server.realtime.command_desk import CommandDesk
 from reference_server.realtime.fleet_watch import FleetWatch
 from reference_server.realtime.hub import Hub
+from reference_server.realtime.job_worker import JobWorker
 from reference_server.realtime.passthru_desk import PassthruDesk
 from reference_server.realtime.web_socket import WebClientSocket
 from reference_server.services.accounts import Accounts
@@ -83,6 +84,7 @@ from reference_server.services.discovery import Discovery
 from reference_server.services.files.library import GCodeLibrary
 from reference_server.services.fleet.beds import BedFollower, PrinterErrors
 from reference_server.services.fleet.hooks.queue import MOST_AT_ONCE, HookConsignment
+from reference_server.services.fleet.jobs.follower import JobFollower
 from reference_server.services.fleet.materials import SpoolsOut
 from reference_server.services.fleet.print_follower import PrintFollower
 from reference_server.services.history import History
@@ -175,7 +177,8 @@ def make_context(
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
     accounts_service = make_accounts(database, now, clock, random)
     calls = PassthruDesk(hub, lambda: random(8).hex())
-    printer_service = Printers(database, now, random, removals=(SpoolsOut(now),))
+    job_follower = JobFollower(now, random)
+    printer_service = Printers(database, now, random, removals=(SpoolsOut(now), job_follower))
     limit = config.pic_limit_per_minute
     followers = (
         NoticeWriter(),
@@ -183,6 +186,7 @@ def make_context(
         PrintFollower(now),
         BedFollower(now),
         PrinterErrors(now),
+        job_follower,
     )
     room = Room(config.media_dir, config.media_keep_free_mb * 1_000_000, clock)
     images = LatestPictures(media, room, random)
@@ -324,6 +328,10 @@ def create_app(
         sight, seers = Sight(eyes.detector, eyes.tagger), (eyes.worker,)
     context = make_context(config, database, now, clock, random, signer, key, sight)
     farm_watch = FleetWatch(context.hub, context.fleet.presence, clock, context.fleet.changed)
+    job_worker = JobWorker(
+        context.fleet.handover, context.hub, context.calls, context.desk,
+        lambda base, file: context.views_for(base).file(file), context.fleet.changed, clock, config.local_url,
+    )  # fmt: skip
     workers: tuple[BackgroundWorker, ...] = (
         *seers,
         BackgroundWorker("detection", context.detection.run),
@@ -334,6 +342,7 @@ def create_app(
         BackgroundWorker("time-lapse", context.timelapse.run),
         BackgroundWorker("retention", context.retention.run),
         BackgroundWorker("farm's printers", farm_watch.run),
+        BackgroundWorker("farm's jobs", job_worker.run),
         BackgroundWorker("printers' ports", lambda stop: _open_ports(context, stop)),
     )
 
@@ -358,8 +367,8 @@ def create_app(
     app.state.context = context
     routers = (
         accounts, security, invitations, audit, measures,
-        printer, pictures, events, files, linking, printers, actions, prints, detection, alerts, library, sharing,
-        discovery, others, oauth, tunnels, sockets, pages, docs,
+        printer, pictures, events, files, linking, orders, printers, actions, prints, detection, alerts, library,
+        sharing, discovery, others, oauth, tunnels, sockets, pages, docs,
     )  # fmt: skip
     for module in routers:
         app.include_router(module.router)

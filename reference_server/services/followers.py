@@ -15,6 +15,7 @@ class PrintChange:
 
     `corrected`: a print whose end was a guess and is known now (its ENDED event was written anew, not added).
     `notify`: False: whoever reported it wants nobody to be told (wire-protocol.md §4, `notify`).
+    `order`: the farm's, that a print which has just begun was started by, if its agent has told.
     """
 
     printer: Printer
@@ -22,6 +23,7 @@ class PrintChange:
     events: tuple[PrinterEvent, ...]
     corrected: Print | None = None
     notify: bool = True
+    order: str | None = None
 
 
 class Follower(Protocol):

@@ -32,7 +32,8 @@ OLDEST_START = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a status message says about a print. `print_time` s, `completion` percent, `filament_used` mm."""
+    """What a status message says about a print. `print_time` s, `completion` percent, `filament_used` mm. `order`: of
+    the farm, that the print is (protocol-extensions.md, job_order)."""
 
     ts: int | None
     event: EventType | None = None
@@ -46,6 +47,7 @@ class Observation:
     active: bool = False
     reason: str | None = None
     error: str | None = None
+    order: str | None = None
 
     @classmethod
     def of(cls, message: StatusMessage) -> Observation:
@@ -71,6 +73,7 @@ class Observation:
             active=status.state.flags.printing or status.state.flags.paused,
             reason=reason,
             error=told or status.state.error or None,
+            order=(read.text(data.get("order")) or "")[:20] or None,
         )
 
 

@@ -80,7 +80,7 @@ class Tracking:
             outcome = track(
                 printer.user_id, printer_id, current, known, seen, now, file.filament_total if file else None
             )
-            return self._store_outcome(tx, printer, outcome)
+            return self._store_outcome(tx, printer, outcome, seen.order)
 
     def _with_known_file(self, tx: Transaction, printer: Printer, seen: Observation) -> Observation:
         """A file id that is not one of the user's files says nothing."""
@@ -89,7 +89,9 @@ class Tracking:
         file = tx.files.get(seen.file_id) if seen.file_id > 0 else None
         return seen if file is not None and file.user_id == printer.user_id else replace(seen, file_id=None)
 
-    def _store_outcome(self, tx: Transaction, printer: Printer, outcome: Outcome) -> Tracked:
+    def _store_outcome(
+        self, tx: Transaction, printer: Printer, outcome: Outcome, order: str | None = None
+    ) -> Tracked:
         stored: dict[Print, Print] = {}
         for job in outcome.saved:
             if job.id:
@@ -110,7 +112,7 @@ class Tracking:
             # One that ends without a change (its cancellation was told before) is told by its event.
             ended = (stored.get(draft.target, draft.target) for draft in outcome.events)
             prints = {job.id: job for job in (*ended, *stored.values(), *([current] if current else []))}
-            change = PrintChange(printer, tuple(prints.values()), events, outcome.corrected)
+            change = PrintChange(printer, tuple(prints.values()), events, outcome.corrected, order=order)
             for follower in self._followers:
                 follower.follow(tx, change)
         changed = bool(outcome.saved or events or outcome.corrected is not None or current_id != was_current_id)

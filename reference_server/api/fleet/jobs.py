@@ -33,6 +33,7 @@ from reference_server.api.responses import Json
 from reference_server.services.errors import Invalid
 from reference_server.services.fleet.jobs.desk import Wish
 from reference_server.services.fleet.jobs.model import PRIORITIES, JobQuery, JobState
+from reference_server.services.fleet.jobs.slots import readiness_of
 from reference_server.services.fleet.jobs.views import JobCard
 from reference_server.services.fleet.once import Once
 
@@ -44,13 +45,18 @@ Given_ = TypeVar("Given_", bound=BaseModel)
 
 
 async def _shown(
-    request: Request,
-    context: Context,
-    caller: FleetCaller,  # noqa: ARG001 - whose printers a waiting job may wait for
-    cards: Sequence[JobCard],
+    request: Request, context: Context, caller: FleetCaller, cards: Sequence[JobCard]
 ) -> list[dict[str, Any]]:
-    views = context.views(request)
-    return [shown(card, context.hub, views) for card in cards]
+    views, account = context.views(request), caller.identity.account.id
+    why: Mapping[int, str] = {}
+    if any(card.job.waiting for card in cards):
+        ready = {
+            live.record.printer.id: readiness_of(live)
+            for live in context.hub.live.all() if live.record.printer.user_id == account
+        }  # fmt: skip
+        jobs = [card.job for card in cards]
+        why = await run_in_threadpool(context.fleet.jobs.why_waiting, caller.identity, jobs, ready)
+    return [shown(card, context.hub, views, why.get(card.job.id)) for card in cards]
 
 
 async def _answer(

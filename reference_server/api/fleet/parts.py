@@ -20,6 +20,7 @@ from reference_server.services.fleet.hooks.queue import HookQueue
 from reference_server.services.fleet.host_link import HostLinker
 from reference_server.services.fleet.invitations import Invitations
 from reference_server.services.fleet.jobs.desk import FleetJobs, JobsOnPrinters
+from reference_server.services.fleet.jobs.handover import HandOver
 from reference_server.services.fleet.keys import Keys
 from reference_server.services.fleet.materials import FleetMaterials, MaterialsInPrinters
 from reference_server.services.fleet.model import Organization
@@ -51,6 +52,7 @@ class Fleet:
     groups: FleetGroups
     printers: FleetPrinterBook
     jobs: FleetJobs
+    handover: HandOver
     changed: asyncio.Event
     materials: FleetMaterials
     analytics: FleetAnalytics
@@ -84,6 +86,7 @@ def make_fleet(
         groups=FleetGroups(store, now, random),
         printers=FleetPrinterBook(store, now, random, JobsOnPrinters(), MaterialsInPrinters()),
         jobs=FleetJobs(store, now, random, config.plan),
+        handover=HandOver(store, now, random),
         changed=asyncio.Event(),
         materials=FleetMaterials(store, now, random),
         analytics=FleetAnalytics(store, now),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -112,6 +112,25 @@ class Muted(Object):
     reason: str | None
 
 
+class OrderClock(Said):
+    now: Annotated[float, Field(ge=0, lt=2**40, description="The agent's clock, Unix seconds.")]
+
+
+class OrderPermit(Object):
+    start: bool
+    reason: Annotated[str | None, Field(description="Only with false.")] = None
+
+
+class OrderResult(Said):
+    state: Literal["started", "failed", "unknown"]
+    reason: str | None = None
+    path: str | None = None
+
+
+class Nothing(Object):
+    """An empty object."""
+
+
 class BadCode(Object):
     code: list[str]
 
@@ -205,6 +224,18 @@ CALLS = {
             507: Answer("The disk is full.", Error, {"detail": "The thumbnail could not be stored."}),
         },
         body=Body(FileChange, {"agent_signature": "ts:1795190001"}, FORMS, required=False),
+    ),
+    "POST /api/v1/octo/orders/{order_id}/start/": Call(
+        "May an order of the farm be started?",
+        {200: Answer("A yes, or a no with its reason; both are final.", OrderPermit, {"start": True})},
+        "An extension of ours (protocol-extensions.md, job_order).",
+        body=Body(OrderClock, {"now": 1795190001.5}),
+    ),
+    "POST /api/v1/octo/orders/{order_id}/result/": Call(
+        "What became of an order of the farm",
+        {200: Answer("Noted.", Nothing, {})},
+        "It may be told twice.",
+        body=Body(OrderResult, {"state": "started", "reason": None, "path": "clip.gcode"}),
     ),
     "POST /api/v1/octo/verify/": _VERIFY,
     "GET /api/v1/octo/verify/": _VERIFY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from reference_server.services.errors import Conflict
 from reference_server.services.fleet.jobs.model import OPEN, Attempt, AttemptState, Job, JobQuery
+from reference_server.services.fleet.planner import QueuedJob
 from reference_server.store.fleet.job_tables import AttemptRow, JobRow
 from reference_server.store.fleet.pages import page
 from reference_server.store.mapping import copy_to, to_entity
@@ -60,6 +61,16 @@ class SqlJobs:
     def organizations_waiting(self) -> Sequence[int]:
         return self._session.scalars(select(JobRow.organization_id).where(JobRow.waiting > 0).distinct()).all()
 
+    def queue(self, organization_id: int) -> Iterator[QueuedJob]:
+        table = JobRow
+        columns = (
+            table.id, table.priority, table.created_at, table.waiting, table.wanted_printer_id, table.model,
+            table.group_id, table.printer_tags, table.material, table.color, table.estimated_grams,
+        )  # fmt: skip
+        query = select(*columns).where(table.organization_id == organization_id, table.waiting > 0)
+        for row in self._session.execute(query.order_by(table.priority, table.created_at, table.id)):
+            yield QueuedJob(row[0], int(row[1]), *row[2:7], frozenset(row[7]), *row[8:])
+
     def on_printers(self, organization_id: int) -> Mapping[int, str]:
         query = (
             select(AttemptRow.printer_id, JobRow.public_id)
@@ -100,6 +111,14 @@ class SqlJobs:
 
     def open_attempts(self) -> Sequence[Attempt]:
         return self._all(select(AttemptRow).where(AttemptRow.state.in_(OPEN)))
+
+    def unwanted(self) -> Sequence[str]:
+        query = (
+            select(AttemptRow.public_id)
+            .join(JobRow, JobRow.id == AttemptRow.job_id)
+            .where(AttemptRow.state == AttemptState.PRINTING, JobRow.cancel_requested_at.is_not(None))
+        )
+        return self._session.scalars(query).all()
 
     def open_of_jobs(self, job_ids: Sequence[int]) -> Sequence[Attempt]:
         return self._all(select(AttemptRow).where(AttemptRow.job_id.in_(job_ids), AttemptRow.state.in_(OPEN)))

@@ -22,10 +22,12 @@ from reference_server.services.fleet.jobs.model import (
     JobState,
     Priority,
 )
+from reference_server.services.fleet.jobs.slots import Readiness, queued, slots
 from reference_server.services.fleet.jobs.views import JobCard, attempt_view, card
 from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.once import Once
 from reference_server.services.fleet.plan import Plan, Quota
+from reference_server.services.fleet.planner import why_waiting
 from reference_server.services.model import GCodeFile
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.secrets import RandomBytes
@@ -97,6 +99,19 @@ class FleetJobs:
         found = card(tx, job, tuple(attempt for attempt in attempts if attempt.state.open))
         found.view["attempts"] = [attempt_view(tx, attempt) for attempt in attempts]
         return found
+
+    def why_waiting(self, caller: Identity, jobs: Sequence[Job], ready: Mapping[int, Readiness]) -> dict[int, str]:
+        """By job id, of those with copies that wait. `ready`: from memory, right now."""
+        waiting = [queued(job) for job in jobs if job.waiting and not job.state.over]
+        if not waiting:
+            return {}
+        with self._store.read() as tx:
+            printers = slots(tx, caller.account.id, ready)
+        known: dict[tuple[object, ...], str] = {}  # jobs of one page often ask for the same
+        for job in waiting:
+            if job[4:] not in known:
+                known[job[4:]] = why_waiting(job, printers)
+        return {job.job_id: known[job[4:]] for job in waiting}
 
     # --- new ones ------------------------------------------------------------------------------------------------
 

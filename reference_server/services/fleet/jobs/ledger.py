@@ -64,6 +64,10 @@ class Ledger:
                 self.tell("job.started", after)
         return after
 
+    def fail_waiting(self, job: Job, reason: str) -> Job:
+        """No copy that waits can be printed."""
+        return self.keep(job, replace(job, waiting=0, failed=job.failed + job.waiting, reason=reason))
+
     def tell(self, name: str, job: Job) -> None:
         view = job_view(self._tx, job, self._tx.files.get(job.file_id))
         self._tx.fleet.events.emit(job.organization_id, name, job.public_id, {"job": view}, self._now)
@@ -160,6 +164,8 @@ class Ledger:
         changes: dict[str, Any] = {"state": JobState.PRINTING, "completed_at": None}
         if job.started_at is None:
             changes["started_at"] = job_print.started_at
+        if attempt.state is AttemptState.FAILED:
+            changes["reason"] = None
         return self._move(attempt, after, **changes)
 
     def end(self, attempt: Attempt, job_print: Print) -> Job | None:
@@ -192,7 +198,7 @@ class Ledger:
             attempt, state=state, ended_at=job_print.ended_at, elapsed=elapsed,
             reason=reason or ("the print failed" if state is AttemptState.FAILED else None),
         )  # fmt: skip
-        newest = self._is_newest(attempt)
+        newest = self.is_newest(attempt)
         if attempt.requeued and newest and state is not AttemptState.FAILED:
             after = replace(after, requeued=False)  # it waits for what is done already
         job = self.job_of(attempt)
@@ -205,7 +211,7 @@ class Ledger:
 
     def reopen(self, attempt: Attempt) -> Job | None:
         """Its print, given up as lost, goes on after all. None: the copy is on its way elsewhere."""
-        if not self._is_newest(attempt):
+        if not self.is_newest(attempt):
             return None
         job = self.job_of(attempt)
         after = replace(
@@ -214,7 +220,8 @@ class Ledger:
         elapsed = max(0.0, job.elapsed - (attempt.elapsed or 0.0))
         return self._move(attempt, after, state=JobState.PRINTING, completed_at=None, reason=None, elapsed=elapsed)
 
-    def _is_newest(self, attempt: Attempt) -> bool:
+    def is_newest(self, attempt: Attempt) -> bool:
+        """No other attempt of its copy came after it."""
         others = self._tx.fleet.jobs.attempts(attempt.job_id)
         return all(other.copy != attempt.copy or other.id <= attempt.id for other in others)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from reference_server.services.fleet.jobs.model import Attempt, Job, JobQuery
+from reference_server.services.fleet.planner import QueuedJob
 
 
 class JobRows(Protocol):
@@ -25,6 +26,9 @@ class JobRows(Protocol):
     def organizations_waiting(self) -> Sequence[int]:
         """Organizations that have such jobs."""
 
+    def queue(self, organization_id: int) -> Iterator[QueuedJob]:
+        """All that waits, the most urgent first; read as it is asked for."""
+
     def on_printers(self, organization_id: int) -> Mapping[int, str]:
         """Printer -> public id of the job of its open attempt."""
 
@@ -40,6 +44,9 @@ class JobRows(Protocol):
 
     def open_attempts(self) -> Sequence[Attempt]:
         """Everybody's; at most one a printer."""
+
+    def unwanted(self) -> Sequence[str]:
+        """Public ids of attempts that print for a job which is to be cancelled."""
 
     def open_of_jobs(self, job_ids: Sequence[int]) -> Sequence[Attempt]: ...
     def open_of_printer(self, printer_id: int) -> Attempt | None: ...
