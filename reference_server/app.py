@@ -178,7 +178,9 @@ def make_context(
     accounts_service = make_accounts(database, now, clock, random)
     calls = PassthruDesk(hub, lambda: random(8).hex())
     job_follower = JobFollower(now, random)
-    printer_service = Printers(database, now, random, removals=(SpoolsOut(now), job_follower))
+    printer_service = Printers(
+        database, now, random, removals=(SpoolsOut(now), job_follower), plan=config.plan
+    )  # fmt: skip
     limit = config.pic_limit_per_minute
     followers = (
         NoticeWriter(),
@@ -214,7 +216,8 @@ def make_context(
         measures=Measures(),
         printers=printer_service,
         linking=Linking(
-            database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock)
+            database, now, random, wrong_tries=Throttle(30, 600, clock), all_wrong_tries=Throttle(1000, 600, clock),
+            plan=config.plan,
         ),
         history=History(database, now),
         library=GCodeLibrary(database, now, media.remove),

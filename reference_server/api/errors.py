@@ -22,6 +22,7 @@ from reference_server.services.errors import (
     Throttled,
     Unauthenticated,
 )
+from reference_server.services.fleet.errors import QuotaExceeded
 
 _STATUS: dict[type[ServiceError], int] = {
     NotFound: 404,
@@ -31,6 +32,7 @@ _STATUS: dict[type[ServiceError], int] = {
     Conflict: 409,
     Throttled: 429,
     StoreFailed: 503,
+    QuotaExceeded: 402,
     AgentRefused: 401,
 }
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, NotFound
+from reference_server.services.fleet.plan import UNLIMITED, Plan
 from reference_server.services.model import Printer, PrinterRecord, User, VerificationCode
 from reference_server.services.ports import Store, Transaction
 from reference_server.services.printers import DEFAULT_NAME, new_token, owned
@@ -32,17 +33,21 @@ class Linking:
     """`wrong_tries` counts codes that do not exist, per caller; `all_wrong_tries` those of all callers together."""
 
     def __init__(
-        self, store: Store, now: Now, random: RandomBytes, wrong_tries: Throttle, all_wrong_tries: Throttle
-    ) -> None:
-        self._store, self._now, self._random = store, now, random
+        self, store: Store, now: Now, random: RandomBytes, wrong_tries: Throttle, all_wrong_tries: Throttle,
+        plan: Plan = UNLIMITED,
+    ) -> None:  # fmt: skip
+        self._store, self._now, self._random, self._plan = store, now, random, plan
         self._wrong_tries, self._all_wrong_tries = wrong_tries, all_wrong_tries
 
     def code(self, user: User, printer_id: int | None) -> VerificationCode:
-        """The user's code for that printer (None: a new one), made if there is none. Raises NotFound."""
+        """The user's code for that printer (None: a new one), made if there is none. Raises NotFound, Conflict,
+        QuotaExceeded."""
         now = self._now()
         with self._store.write() as tx:
             if printer_id is not None:
                 owned(tx, user, printer_id)
+            else:
+                self._plan.check_printers(tx, user.id)
             if (valid := tx.codes.valid(user.id, printer_id, now)) is not None:
                 return valid
             tx.codes.remove_older(now - KEPT)
@@ -73,7 +78,8 @@ class Linking:
         return tx.printers.record(printer) if printer else None
 
     def verify(self, digits: str, address: str) -> Linked:
-        """An agent hands in a code: it gets a printer, with a fresh token. Raises NotFound, Throttled."""
+        """An agent hands in a code: it gets a printer, with a fresh token. Raises NotFound, Throttled,
+        QuotaExceeded."""
         caller = address_key(address)
         self._wrong_tries.check(caller)
         self._all_wrong_tries.check("all")
@@ -82,6 +88,8 @@ class Linking:
             code = tx.codes.by_code(digits, now)
             printer = tx.printers.get(code.printer_id) if code and code.printer_id else None
             if code is not None and (code.printer_id is None or printer is not None):
+                if printer is None or printer.archived_at is not None:
+                    self._plan.check_printers(tx, code.user_id)
                 token = new_token(self._random)
                 if printer is None:
                     printer = tx.printers.add(Printer(0, code.user_id, DEFAULT_NAME, token, created_at=now))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reference_server.services import agent_settings, event_text
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, NotFound
+from reference_server.services.fleet.plan import UNLIMITED, Plan
 from reference_server.services.followers import PrinterRemoval
 from reference_server.services.model import (
     AlertOverwrite,
@@ -46,9 +47,11 @@ class Printers:
     """`removals`: told of every printer that is archived or deleted."""
 
     def __init__(
-        self, store: Store, now: Now, random: RandomBytes, removals: Sequence[PrinterRemoval] = ()
-    ) -> None:
+        self, store: Store, now: Now, random: RandomBytes, removals: Sequence[PrinterRemoval] = (),
+        plan: Plan = UNLIMITED,
+    ) -> None:  # fmt: skip
         self._store, self._now, self._random, self._removals = store, now, random, tuple(removals)
+        self._plan = plan
 
     def all(self, user: User, *, archived: bool) -> Sequence[PrinterRecord]:
         with self._store.read() as tx:
@@ -83,10 +86,12 @@ class Printers:
             return {record.printer.auth_token: record for record in records}
 
     def create(self, user: User, name: object) -> PrinterRecord:
+        """Raises Invalid, Conflict, QuotaExceeded."""
         name = checked_name(name)
         with self._store.write() as tx:
             if len(tx.printers.of_user(user.id)) >= PRINTERS_PER_USER:
                 raise Conflict(f"There are {PRINTERS_PER_USER} printers already.")
+            self._plan.check_printers(tx, user.id)
             printer = Printer(0, user.id, name, new_token(self._random), created_at=self._now())
             return tx.printers.record(tx.printers.add(printer))
 
@@ -108,6 +113,8 @@ class Printers:
     def set_archived(self, user: User, printer_id: int, archived: bool) -> PrinterRecord:
         with self._store.write() as tx:
             printer = owned(tx, user, printer_id)
+            if not archived and printer.archived_at is not None:
+                self._plan.check_printers(tx, user.id)
             was, at = printer.archived_at, (printer.archived_at or self._now()) if archived else None
             printer = replace(printer, archived_at=at)
             tx.printers.save(printer)

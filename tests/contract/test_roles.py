@@ -94,8 +94,8 @@ FLEET_SCOPES: Mapping[Role, frozenset[str]] = {
         "materials:write", "analytics:read", "webhooks:write", "organization:write", "users:write", "admin:*",
     }),
 }  # fmt: skip
-FOR_ANYBODY = {"GET /organization", "GET /users/{user_id}", "GET /api-keys/current"}
-"""Routes of `/v1` without a scope: oneself, and where one is."""
+FOR_ANYBODY = {"GET /organization", "GET /users/{user_id}", "DELETE /users/{user_id}", "GET /api-keys/current"}
+"""Routes of `/v1` without a scope: oneself (of others they ask for it themselves), and where one is."""
 
 LOW = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 ROLE_WORDS = "Your role, {}, does not"

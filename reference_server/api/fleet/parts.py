@@ -72,8 +72,8 @@ class Fleet:
 def make_fleet(
     config: ServerConfig, store: Store, accounts: Accounts, now: Now, clock: Callable[[], float], random: RandomBytes
 ) -> Fleet:
-    def jobs_queued(tx: Transaction, organization: Organization) -> int:  # noqa: ARG001 - the queue is yet to come
-        return 0
+    def jobs_queued(tx: Transaction, organization: Organization) -> int:
+        return tx.fleet.jobs.count_waiting(organization.id)
 
     return Fleet(
         plan=config.plan,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import (
+    PLAN_FULL,
     SOME_TEXT,
     Error,
     GCodeFile,
@@ -157,6 +158,7 @@ _VERIFY = Call(
     {
         200: Answer("The code's printer, with its token.", VerificationCode, _LINKED),
         400: Answer("No code.", BadCode, {"code": ["This field may not be null."]}),
+        402: Answer("No printer more: the operator's plan.", Error, PLAN_FULL),
         404: Answer("No such code.", Error, {"detail": "Requested resource does not exist"}),
     },
     "The six digits that the user sees; good for two hours, and once.",

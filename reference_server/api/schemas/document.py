@@ -35,7 +35,7 @@ from reference_server.api.schemas import (
 )
 from reference_server.api.schemas.objects import AgentError, Error
 from reference_server.api.schemas.parts import JSON, Answer, Body, Call, Param, Schema
-from reference_server.api.scopes import scope_for
+from reference_server.api.scopes import role_for, scope_for
 
 TABLES = (accounts, security, invitations, printers, prints, detection, alerts, files, others, agent, sharing, tunnels)
 """A new router's table is added here."""
@@ -237,7 +237,9 @@ def _operation(
     elif by_user:
         session: dict[str, list[str]] = {"session": []} if method == "GET" else {"session": [], "csrf": []}
         found["security"] = [session, {"key": []}, {"keyHeader": []}]
-        found["x-scope"] = scope_for(method, re.sub(r"{\w+}", "1", route.path)).value  # that an API key must have
+        path = re.sub(r"{\w+}", "1", route.path)
+        found["x-scope"] = scope_for(method, path).value  # that an API key must have
+        found["x-role"] = role_for(method, path).value  # the lowest that its user must have (docs/people.md)
     else:
         found["security"] = []
     return found

@@ -538,6 +538,9 @@ class Commanded(Acted):
 # --- accounts --------------------------------------------------------------------------------------------------------
 
 
+PLAN_FULL = {"detail": "The plan of this server allows 5 printers, and there are 5."}
+
+
 class User(Object):
     id: int
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reference_server.api.schemas import examples
-from reference_server.api.schemas.objects import Error, Object, PrinterEvent, VerificationCode
+from reference_server.api.schemas.objects import PLAN_FULL, Error, Object, PrinterEvent, VerificationCode
 from reference_server.api.schemas.parts import Answer, Call
 
 
@@ -23,6 +23,7 @@ CALLS = {
         "A code that links an agent",
         {
             **_CODE,
+            402: Answer("No printer more: the operator's plan.", Error, PLAN_FULL),
             404: Answer("There is no such printer.", Error, examples.ERROR),
             409: Answer("Too many codes wait to be used.", Error, {"detail": "Too many codes are waiting to be used."}),
         },

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from reference_server.api.schemas import examples
 from reference_server.api.schemas.objects import (
+    PLAN_FULL,
     SOME_TEXT,
     Acted,
     Change,
@@ -78,6 +79,7 @@ def _by_get(what: str) -> Call:
     return replace(call, answers={**call.answers, 405: refused})
 
 
+_FULL = Answer("No printer more: the operator's plan.", Error, PLAN_FULL)
 _ARCHIVED = {204: Answer("Done.")}
 _PRINTER = "/api/v1/printers/{printer_id}/"
 
@@ -88,7 +90,7 @@ CALLS = {
     ),
     "POST /api/v1/printers/": Call(
         "Make a printer",
-        {201: Answer("The new printer, with its `auth_token`.", Printer, _WITH_TOKEN)},
+        {201: Answer("The new printer, with its `auth_token`.", Printer, _WITH_TOKEN), 402: _FULL},
         body=Body(NewPrinter, {"name": "Workshop"}),
     ),
     f"GET {_PRINTER}": Call("One printer", {200: _ONE}),
@@ -96,7 +98,7 @@ CALLS = {
     f"PUT {_PRINTER}": _CHANGE,
     f"DELETE {_PRINTER}": Call("Delete a printer", {200: Answer("Deleted; an empty body.")}),
     f"POST {_PRINTER}archive/": Call("Archive a printer", _ARCHIVED, "Its agent is cut off."),
-    f"POST {_PRINTER}unarchive/": Call("Take a printer out of the archive", _ARCHIVED),
+    f"POST {_PRINTER}unarchive/": Call("Take a printer out of the archive", {**_ARCHIVED, 402: _FULL}),
     f"GET {_PRINTER}pause_print/": _by_get("Pause"),
     f"GET {_PRINTER}resume_print/": _by_get("Resume"),
     f"GET {_PRINTER}cancel_print/": _by_get("Cancel"),

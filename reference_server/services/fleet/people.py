@@ -74,10 +74,14 @@ class People:
 
     def remove(self, caller: Identity, public_id: str) -> User:
         """He has an organization of his own again, with nothing in it; his keys for this one are no good any more.
-        Everybody may leave by himself. Raises NotFound, Forbidden, Conflict."""
+        Whoever is logged in may leave by himself. Raises NotFound, ScopeMissing, Forbidden,
+        Conflict."""
+        leaves = public_id in {"me", caller.member.public_id} and caller.key is None
+        if not leaves and not caller.may(USERS_WRITE):
+            raise ScopeMissing(USERS_WRITE)
         with self._store.write() as tx:
-            member, user = _person(tx, caller, public_id)
-            if user.id != caller.person.id:
+            member, user = _person(tx, caller, caller.member.public_id if leaves else public_id)
+            if not leaves:
                 check_role(caller, member.role)
             if user.id == caller.account.id:
                 raise Conflict("The printers are this person's: whoever founded the organization stays its owner.")

@@ -2,15 +2,20 @@
 
 What adds one asks in the transaction that adds it:
 
-    plan.check(Quota.PRINTERS, used=len(tx.fleet.printers.of_account(account_id)))
+    plan.check_printers(tx, account_id)
+    plan.check(Quota.JOBS_QUEUED, used=tx.fleet.jobs.count_waiting(organization_id))
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from reference_server.services.fleet.errors import QuotaExceeded
+
+if TYPE_CHECKING:
+    from reference_server.services.ports import Transaction  # which the configuration does not need
 
 
 class Quota(str, Enum):
@@ -37,6 +42,11 @@ class Plan:
         return {Quota.PRINTERS: self.printers, Quota.JOBS_QUEUED: self.jobs_queued, Quota.USERS: self.users}[
             quota
         ] or None
+
+    def check_printers(self, tx: Transaction, account_id: int) -> None:
+        """Raises QuotaExceeded if that account may not have one more."""
+        if self.printers:
+            self.check(Quota.PRINTERS, used=len(tx.fleet.printers.of_account(account_id)))
 
     def check(self, quota: Quota, used: int, adding: int = 1) -> None:
         """Raises QuotaExceeded if there is no room for `adding` more beside the `used` ones."""

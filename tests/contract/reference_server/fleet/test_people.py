@@ -185,7 +185,36 @@ def test_who_may_make_whom_what(tmp_path: Path) -> None:
         assert (await olga.http.get("/v1/users/me")).json()["role"] == "owner"
         refused(await ada.http.get(path["olga"]), 404, "resource_not_found")
 
+        vera = await invited(farm, "vera", "viewer")
+        refused(await vera.http.delete(path["adam"]), 403, "insufficient_permissions")
+        assert (await vera.http.delete("/v1/users/me")).status_code == 204  # whoever wants to may go
+        assert (await vera.http.get("/v1/users/me")).json()["role"] == "owner"
+
     story(tmp_path, tell)
+
+
+def test_the_plan_bounds_printers_in_both_apis(tmp_path: Path) -> None:
+    async def tell(farm: Farm) -> None:
+        client, ada = await farm.client(), await farm.person("ada")
+        code = (await ada.http.get("/api/v1/onetimeverificationcodes/")).json()["code"]
+        kept = (await ada.http.post("/api/v1/printers/", json={"name": "one"})).json()["id"]
+        full = {"detail": "The plan of this server allows 1 printers, and there are 1."}
+        refusals = [
+            await ada.http.post("/api/v1/printers/", json={"name": "two"}),
+            await ada.http.get("/api/v1/onetimeverificationcodes/"),
+            await ada.http.post(f"/api/v1/octo/verify/?code={code}"),
+        ]
+        assert [(answer.status_code, answer.json()) for answer in refusals] == [(402, full)] * 3
+        error = refused(await client.post("/printers", {"name": "two"}), 402, "quota_exceeded")
+        assert error["details"] == {"name": "printers", "limit": 1, "used": 1}
+        assert (await client.get("/organization")).json()["plan"]["printers"] == {"used": 1, "limit": 1}
+        assert (await ada.http.post(f"/api/v1/printers/{kept}/archive/")).status_code == 204
+        assert (await ada.http.post(f"/api/v1/octo/verify/?code={code}")).status_code == 200
+        assert (await ada.http.post(f"/api/v1/printers/{kept}/unarchive/")).status_code == 402
+        relink = (await ada.http.get(f"/api/v1/onetimeverificationcodes/?printer_id={kept}")).json()["code"]
+        assert (await ada.http.post(f"/api/v1/octo/verify/?code={relink}")).status_code == 402
+
+    story(tmp_path, tell, fleet_max_printers="1")
 
 
 def test_an_existing_user_joins_if_nothing_is_lost(tmp_path: Path) -> None:
