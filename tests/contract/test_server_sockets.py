@@ -16,8 +16,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from reference_server.realtime import connections, transport
+from reference_server.services.fleet.invitations import create_member
+from reference_server.services.fleet.model import Role
 from tests.unit.reference_server.live_server import LiveServer, Owner, Socket, running, status, wait_until
-from tests.unit.reference_server.support import jpeg
+from tests.unit.reference_server.support import PASSWORD, jpeg
 
 TS = int(time.time()) - 100
 
@@ -639,3 +641,32 @@ def test_an_event_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> N
         assert again.until(lambda frame: "ack" in frame) == {"ack": {"events": ["e1"]}}
         assert len(owner.prints()) == 1
         owner.close()
+
+
+def test_a_role_bounds_web_sockets_and_a_new_one_lets_go(
+    server: LiveServer, owner: Owner, printer: dict[str, Any], agent: Socket
+) -> None:
+    context = server.app.state.context
+    account, name = context.accounts.user_named(owner.name), uuid.uuid4().hex
+    create_member(
+        context.history._store, context.accounts, name, PASSWORD, "", account, Role.VIEWER, context.now
+    )  # fmt: skip
+    member = Owner(server, name, known=True)
+    overview, viewer = member.viewer("/ws/web/"), member.viewer(f"/ws/web/{printer['id']}/")
+    assert overview.until(lambda frame: frame.get("id"))["id"] == printer["id"]
+    call = {"target": "_printer", "func": "home", "args": [["x"]], "kwargs": {}, "ref": "1"}
+    viewer.send({"passthru": call})
+    assert viewer.until(lambda frame: "passthru" in frame)["passthru"] == {
+        "ref": "1", "error": "Your role, viewer, does not allow that.",
+    }  # fmt: skip
+    users = {user["name"]: user["id"] for user in owner.http.get("/v1/users").json()["data"]}
+    assert owner.http.patch(f"/v1/users/{users[name]}", json={"role": "operator"}).status_code == 200
+    assert (overview.closed_with(), viewer.closed_with()) == (1008, 1008)
+    viewer = member.viewer(f"/ws/web/{printer['id']}/")
+    viewer.send({"passthru": {**call, "ref": "2"}})
+    assert agent.until(lambda frame: "passthru" in frame)["passthru"]["ref"] == "2"
+    assert owner.http.delete(f"/v1/users/{users[name]}").status_code == 204
+    assert viewer.closed_with() == 1008
+    with pytest.raises(InvalidStatus):
+        member.viewer(f"/ws/web/{printer['id']}/")
+    member.close()

@@ -31,8 +31,11 @@ from agent_core.transport.http import HttpClient
 from agent_core.wire.codec import decode_server_frame, encode
 from agent_core.wire.messages import TunnelEnd, TunnelRequest, TunnelResponse, TunnelSocketData
 from demo.processes import free_port
+from reference_server.services.fleet.invitations import create_member
+from reference_server.services.fleet.model import Role
 from tests.fakes.toy_web import ToyWeb, content
 from tests.unit.reference_server.live_server import PATIENCE, LiveServer, Owner, running, wait_until
+from tests.unit.reference_server.support import PASSWORD
 
 MB = 1_000_000
 
@@ -166,6 +169,30 @@ def test_only_the_owner_comes_in(world: World) -> None:
     for given, origin in (({}, f"http://{world.host}"), (cookies, "http://evil.example")):
         with pytest.raises(InvalidStatus):
             connect(f"ws://{world.host}/socket", additional_headers=given, origin=Origin(origin))
+
+
+def test_admins_of_the_organization_come_in_as_long_as_they_are(world: World) -> None:
+    context = world.server.app.state.context
+    account = context.accounts.user_named(world.owner.name)
+    for role in (Role.ADMIN, Role.OPERATOR):
+        create_member(context.history._store, context.accounts, role.value, PASSWORD, "", account, role, context.now)
+    keys = f"/api/v1/printers/{world.printer}/tunnel_keys/"
+    operator, admin = Owner(world.server, "operator", known=True), Owner(world.server, "admin", known=True)
+    assert "Your role" in operator.http.post(f"/api/v1/printers/{world.printer}/tunnel/").text
+    assert operator.http.post(keys, json={"name": "x"}).status_code == 403
+    site, visitor = open_site(admin, world.printer)
+    made = admin.http.post(keys, json={"name": "his app"}).json()
+    program = httpx.Client(base_url=site, auth=(made["login"], made["password"]))
+    assert visitor.get("/").text == program.get("/").text == "hello"
+    entries = world.owner.http.get("/v1/audit?per_page=100").json()["data"]
+    assert ("tunnel.open", "admin") in {(entry["action"], entry["user_name"]) for entry in entries}
+    people = {user["name"]: user["id"] for user in world.owner.http.get("/v1/users").json()["data"]}
+    assert world.owner.http.patch(f"/v1/users/{people['admin']}", json={"role": "operator"}).status_code == 200
+    assert visitor.get("/").status_code == 401
+    assert program.get("/").status_code == 401
+    world.owner.http.delete(f"{keys}{made['id']}/")
+    for client in (visitor, program, operator, admin):
+        client.close()
 
 
 def test_a_program_comes_in_with_a_name_and_password_until_they_are_removed(world: World) -> None:
