@@ -17,6 +17,7 @@ from agent_core.wire import read
 from reference_server.net.guard import Answer, FetchFailed, Refused, check_url, guarded_request, parse_target
 from reference_server.net.policy import AddressPolicy
 from reference_server.services.fleet.host_link import HostAnswer, HostLinkRefused
+from reference_server.services.own_agents import is_own
 from reference_server.services.text import clean
 
 TIME_LIMIT = 5.0
@@ -25,9 +26,6 @@ LARGEST_ANSWER = 512 * 1024
 
 MOONRAKER_AGENT = "moonraker-obico"
 """By this name our agent, and the public one, are registered at Moonraker."""
-FIRST_OWN_VERSION = 3
-"""Version numbers of ours start at 3.0.0; what is older is a public agent, which cannot be told."""
-
 _KEY_REFUSED = "{} refuses the API key: copy it again, of a user who may manage Obico"
 
 
@@ -153,7 +151,8 @@ class _Moonraker:
             (agent for agent in read.items(agents) if isinstance(agent, dict) and agent.get("name") == MOONRAKER_AGENT),
             None,
         )
-        if agent is None or not _is_ours(agent):
+        # A public agent of that name has no such method, and would never answer.
+        if agent is None or not is_own("moonraker_obico", read.text(agent.get("version"))):
             raise _NotHere("This Moonraker has no agent of ours, moonraker-obico 3.0 or newer.")
         self._visit.renew()
         call = {"agent": MOONRAKER_AGENT, "method": "link", "arguments": {"server": server, "code": code}}
@@ -167,10 +166,3 @@ class _Moonraker:
             said = read.text(result.get("error")) or read.text(error.get("message")) or f"HTTP {done.status}"
             raise _NotHere(f"The agent does not link: {said}.")
         return HostAnswer(True, "The agent was given the code.")
-
-
-def _is_ours(agent: Mapping[str, Any]) -> bool:
-    first = str(agent.get("version", "")).lstrip("v").partition(".")[0]
-    return first.isascii() and first.isdigit() and int(first) >= FIRST_OWN_VERSION
-
-

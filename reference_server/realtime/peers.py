@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from reference_server.realtime.connections import AgentOutbox, WebOutbox
+from reference_server.services.own_agents import is_own
 
 
 class AckSupport(Enum):
@@ -16,11 +17,6 @@ class AckSupport(Enum):
     UNTRIED = "untried"
     YES = "yes"
     NO = "no"
-
-
-OWN_AGENTS = frozenset({"octoprint_obico", "moonraker_obico"})
-FIRST_OWN_VERSION = 3
-"""Public agents of those names have version 2 (settled decision 3)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,9 +61,4 @@ class WebPeer:
 
 def expected_acks(agent_name: str | None, agent_version: str | None) -> AckSupport:
     """What name and version promise before the agent was tried."""
-    if agent_name not in OWN_AGENTS:
-        return AckSupport.UNTRIED
-    major = (agent_version or "").split(".", 1)[0]
-    if not (major.isascii() and major.isdigit()):
-        return AckSupport.UNTRIED
-    return AckSupport.YES if int(major) >= FIRST_OWN_VERSION else AckSupport.NO
+    return {None: AckSupport.UNTRIED, True: AckSupport.YES, False: AckSupport.NO}[is_own(agent_name, agent_version)]

@@ -59,7 +59,7 @@ class PrinterShown(Shown):
     location: str
     materials: Annotated[list[LoadedMaterial], Field(description="What is loaded.")]
     bed_clear: Annotated[bool, Field(description="false: the bed may hold a part; the action `clear_bed` says not.")]
-    auto_continue: Annotated[bool, Field(description="The bed empties itself: it stays clear after a print.")]
+    auto_continue: Annotated[bool, Field(description="Parts come off by themselves: a finished print clears the bed.")]
     agent_connected: bool
     last_seen_at: Annotated[datetime | None, Field(description="The agent's last word since the server's start.")]
     obico_id: Annotated[int, Field(description="The same printer's `id` in the Obico API.")]

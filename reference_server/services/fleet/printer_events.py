@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from reference_server.services.clock import Now
 from reference_server.services.model import Json, Printer
+from reference_server.services.own_agents import is_own
 from reference_server.services.ports import Store, Transaction
 
 ONLINE, OFFLINE, ERROR = "printer.online", "printer.offline", "printer.error"
@@ -46,12 +47,18 @@ class Presence:
             return frozenset(tx.fleet.printers.told_online())
 
     def tell(self, printer_id: int, online: bool) -> None:
-        """Emits the event, once for each change."""
+        """Emits the event, once for each change.
+
+        A public agent that has gone tells nothing of what is printed meanwhile: its bed may hold a part. Ours keep
+        every print's events, and bring them before anything else.
+        """
         with self._store.write() as tx:
             printer, fleet = tx.printers.get(printer_id), tx.fleet.printers.get(printer_id)
             if printer is None or fleet is None or fleet.told_online is online:
                 return
-            tx.fleet.printers.save(replace(fleet, told_online=online))
+            unseen = not online and not is_own(printer.agent_name, printer.agent_version)
+            fleet = replace(fleet, told_online=online, bed_clear=fleet.bed_clear and not unseen)
+            tx.fleet.printers.save(fleet)
             told = printer_told(tx, printer)
             if told is not None:
                 name = ONLINE if online else OFFLINE

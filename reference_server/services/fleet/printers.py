@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from reference_server.services.clock import Now
-from reference_server.services.errors import NotFound
+from reference_server.services.errors import Conflict, NotFound
 from reference_server.services.fleet.errors import PrinterBusy
 from reference_server.services.fleet.group_choice import group_for, group_named_or_invalid
 from reference_server.services.fleet.keys import Identity
@@ -17,7 +17,7 @@ from reference_server.services.fleet.plan import Plan, Quota
 from reference_server.services.fleet.printer_fields import checked
 from reference_server.services.model import Json, Printer, PrinterRecord
 from reference_server.services.ports import Store, Transaction
-from reference_server.services.printers import new_token
+from reference_server.services.printers import PRINTERS_PER_USER, new_token
 from reference_server.services.secrets import RandomBytes
 
 
@@ -122,12 +122,15 @@ class FleetPrinterBook:
 
     def create(self, caller: Identity, name: str, more: Json, once: Once, plan: Plan) -> tuple[PrinterEntry, bool]:
         """A printer that no agent speaks for yet; False: it is what the same request made before. `more`: model,
-        location, group, tags, auto_continue. Raises Invalid, QuotaExceeded."""
+        location, group, tags, auto_continue. Raises Invalid, QuotaExceeded, Conflict."""
         fields = checked({**more, "name": name})
         with self._store.write() as tx:
             if once.made is not None:
                 return self._entry(tx, caller, *fleet_printer_named(tx, caller, once.made)), False
-            plan.check(Quota.PRINTERS, used=len(tx.fleet.printers.of_account(caller.account.id)))
+            used = len(tx.fleet.printers.of_account(caller.account.id))
+            plan.check(Quota.PRINTERS, used)
+            if used >= PRINTERS_PER_USER:
+                raise Conflict(f"There are {PRINTERS_PER_USER} printers already.")
             now = self._now()
             printer = tx.printers.add(
                 Printer(0, caller.account.id, fields["name"], new_token(self._random), created_at=now)

@@ -41,7 +41,7 @@ from reference_server.store.fleet.tables import (
 )
 from reference_server.store.fleet.webhook_repositories import SqlHooks
 from reference_server.store.mapping import copy_to, to_entity
-from reference_server.store.tables import PrinterRow, UserRow
+from reference_server.store.tables import PrinterRow, PrintRow, UserRow
 
 
 class SqlOrganizations:
@@ -280,13 +280,15 @@ def complete(session: Session, random: RandomBytes) -> None:
         select(PrinterRow.id, PrinterRow.user_id, PrinterRow.created_at).where(PrinterRow.id.not_in(known))
     ).all()
     if missing:
+        # Whoever has printed may have left the part where it is.
+        used = set(session.scalars(select(PrintRow.printer_id).distinct()))
         session.execute(
             insert(FleetPrinterRow),
             [
                 {
                     "printer_id": printer_id, "public_id": ids.new_id(ids.PRINTER, random), "user_id": user_id,
                     "updated_at": created_at, "model": "", "location": "", "group_id": None, "tags": (),
-                    "bed_clear": True, "auto_continue": False, "told_online": False,
+                    "bed_clear": printer_id not in used, "auto_continue": False, "told_online": False,
                 }
                 for printer_id, user_id, created_at in missing
             ],

@@ -22,6 +22,16 @@ from tests.fakes.agent import idle_status, job_status
 Json = dict[str, Any]
 
 
+class JobOn:
+    """printers.PrinterJobs of one printer with a job on its way."""
+
+    def __init__(self, printer_id: int) -> None:
+        self._printer_id = printer_id
+
+    def on_printers(self, *_: Any) -> dict[int, str]:
+        return {self._printer_id: "job_abcdefgh2345"}
+
+
 class Hands:
     """Answers what its printer is told, as an agent would: commands with `said`, calls with what `answers` gives."""
 
@@ -93,7 +103,7 @@ def test_pause_resume_and_cancel(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
-@covers_fleet("action home", "action cooldown", "error printer_busy", "error printer_offline")
+@covers_fleet("action home", "action cooldown", "error printer_busy", "error printer_offline", "Printer.current_job")
 def test_home_and_cooldown(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
         client, record, path, hands = await set_up(farm)
@@ -126,6 +136,12 @@ def test_home_and_cooldown(tmp_path: Path) -> None:
         for action in ("home", "cooldown", "clear_bed"):
             refused(await client.post(f"{path}/actions", {"action": action}), 409, "printer_busy")
         prints(farm, record, "PrintDone")
+        farm.context.fleet.printers._jobs = JobOn(record.printer.id)
+        assert (await client.get(path)).json()["current_job"] == "job_abcdefgh2345"
+        assert (await client.get("/printers")).json()["data"][0]["current_job"] == "job_abcdefgh2345"
+        for action in ("home", "cooldown"):  # it is on its way
+            error = refused(await client.post(f"{path}/actions", {"action": action}), 409, "printer_busy")
+            assert error["details"] == {"job": "job_abcdefgh2345"}
         fetching = idle_status()
         fetching["state"]["text"] = "G-Code Downloading"
         farm.context.hub.live.get(record.printer.id).take_status(fetching, 3.0, may_be_old=False)
@@ -217,6 +233,15 @@ def test_errors_of_printers_are_events(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+def identity(farm: Farm) -> Any:
+    return farm.context.fleet.keys.identify_person(farm.context.accounts.user_named("ada"))
+
+
+async def first(client: FleetClient) -> Json:
+    found: Json = (await client.get("/printers")).json()["data"][0]
+    return found
+
+
 @covers_fleet("event printer.online", "event printer.offline")
 def test_coming_and_going_are_events(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
@@ -258,6 +283,15 @@ def test_coming_and_going_are_events(tmp_path: Path) -> None:
         context.hub.publish(record.printer.id)
         await told(0)
         assert await told(10) == ["online", "offline", "online", "offline"]
+        client = await farm.client()
+        for version, clear in (("3.0.0", True), ("2.5.0", False)):
+            said = {"agent": {"name": "octoprint_obico", "version": version}}
+            context.fleet.printers.clear_bed(identity(farm), (await first(client))["id"])
+            context.printers.take_settings(record.printer.id, said)
+            context.fleet.presence.tell(record.printer.id, True)
+            assert (await first(client))["bed_clear"] is True
+            context.fleet.presence.tell(record.printer.id, False)
+            assert (await first(client))["bed_clear"] is clear  # a public agent does not tell what it printed meanwhile
 
     story(tmp_path, tell)
 

@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import delete
+
 from agent_core.wire.messages import PrintEvent, StatusMessage
 from reference_server.realtime.peers import AgentPeer
 from reference_server.services.fleet import ids
 from reference_server.services.live import LivePrinter
 from reference_server.services.model import PrinterRecord
+from reference_server.store.fleet.tables import FleetPrinterRow
 from tests.contract.reference_server.fleet.farm import Farm
 from tests.contract.reference_server.fleet.test_common import refused, story
 from tests.covers import covers_fleet
@@ -212,5 +215,22 @@ def test_two_hundred_printers_answer_quickly(tmp_path: Path) -> None:
             best = min(best, time.perf_counter() - begin)
         assert answer.json()["pagination"]["total"] == 200
         assert best < 0.2  # the bench has the real figure; here everything is checked against the description, too
+
+    story(tmp_path, tell)
+
+
+def test_printers_of_an_older_server_have_no_clear_bed_once_they_have_printed(tmp_path: Path) -> None:
+    async def tell(farm: Farm) -> None:
+        client = await farm.client()
+        used, _new = await make(farm, "used", "new")
+        prints(farm, used)
+        prints(farm, used, "PrintDone")
+        database = farm.context.check_store.__self__
+        with database.write() as tx:
+            tx.fleet.printers._session.execute(delete(FleetPrinterRow))
+        assert (await client.get("/printers")).json()["data"] == []
+        database.complete()
+        shown = (await client.get("/printers")).json()["data"]
+        assert [(entry["name"], entry["bed_clear"]) for entry in shown] == [("new", True), ("used", False)]
 
     story(tmp_path, tell)
