@@ -52,7 +52,8 @@ class FrameCounter:
 
 class Proxy:
     """Forwards to `target` (host, port). `cut()` resets every connection; `refuse(True)` takes no new ones; `cut_after`
-    resets every connection by itself when so many bytes have come down (each number once, ascending)."""
+    resets every connection by itself when so many bytes have come down (each number once, ascending). A connection
+    that sends the bytes `mute_on` gets no answer any more: `muted` is set as soon as there was one to hold back."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -61,6 +62,9 @@ class Proxy:
         self.bytes_up = 0
         self.bytes_down = 0
         self.cut_after: list[int] = []
+        self.mute_on: bytes | None = None
+        self.muted = threading.Event()
+        self._mute: set[socket.socket] = set()
         self._refusing = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -129,7 +133,12 @@ class Proxy:
     def _forward(self, source: socket.socket) -> None:
         try:
             data = source.recv(65536)
+            if data and source in self._mute:
+                self.muted.set()
+                return
             if data:
+                if self.mute_on is not None and source in self._up and self.mute_on in data:
+                    self._mute.add(self._pairs[source])
                 self._pairs[source].sendall(data)
         except OSError:
             data = b""
@@ -151,6 +160,7 @@ class Proxy:
         for each in pair:
             self._pairs.pop(each, None)
             self._up.pop(each, None)
+            self._mute.discard(each)
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(each)
             _reset(each) if reset else each.close()
