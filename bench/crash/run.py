@@ -120,8 +120,9 @@ class CrashRun:
         """A third of the jobs at once, the rest as the killing goes on: there is always a queue."""
         chance = random.Random(self._options.seed + 1)
         while not self._ended.is_set() and self._submitted < self._options.jobs:
-            due = (1 + 2 * sum(self._kills.values()) / max(1, self._options.kills)) / 3 * self._options.jobs
-            if self._submitted >= min(self._options.jobs, due + 1):
+            killed = sum(self._kills.values())
+            share = 1 / 3 + 2 / 3 * killed / self._options.kills if killed < self._options.kills else 1.0
+            if self._submitted >= share * self._options.jobs:
                 self._ended.wait(0.1)
                 continue
             name = f"job {self._submitted + 1:03}"
