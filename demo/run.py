@@ -23,8 +23,7 @@ from threading import Event
 
 from demo import check, check_failing, check_hosts, envs, make_gcode
 from demo.check_table import Table
-from demo.farm.show import FarmShow
-from demo.farm.show import check as check_farm
+from demo.farm import show as farm_show
 from demo.feeder import EVERY, Feeder, fail
 from demo.history import seed_history
 from demo.octoprint_host import OctoPrintHost, OctoPrintSetup, OctoPrintTrouble
@@ -67,7 +66,7 @@ class Demo:
         self.password = secrets.token_urlsafe(9)
         programs = installed()
         self._short = tempfile.TemporaryDirectory(prefix="demo-")  # unix sockets need short paths
-        watch = ["--detector", "builtin", *(["--detection-every", f"{EVERY:g}"] if fail else [])]
+        watch = ["--detector", "builtin", *(["--detection-every", f"{EVERY:g}"] if fail else []), *farm_show.CALLS]
         self.server = Server(programs, HOME / "server", free_port(port), more=watch)
         self.cameras: dict[str, Camera] = {}
         self.octoprint: OctoPrintHost | None = None
@@ -172,9 +171,9 @@ class Demo:
         self._stops.append((process.name, stop))
         start()
 
-    def add_farm(self, slower: float) -> FarmShow:
+    def add_farm(self, slower: float) -> farm_show.FarmShow:
         """Simulated printers beside what is up."""
-        show = FarmShow(self.server, self._programs, HOME / "farm", list(self.printers), slower)
+        show = farm_show.FarmShow(self.server, self._programs, HOME / "farm", list(self.printers), slower)
         self._stops.append(("the simulated farm", show.stop))
         show.start()
         self._processes += show.processes
@@ -301,7 +300,7 @@ def farm(demo: Demo, *, checked: bool) -> int:
     begun = time.monotonic()
     show = demo.add_farm(1.0 if checked else FARM_SLOWER)
     if checked:
-        table = check_farm(show, demo.look)
+        table = farm_show.check(show, demo.look)
         _sum_up(table, begun)
         return 1 if table.misses else 0
     show.play()

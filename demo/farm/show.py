@@ -35,6 +35,11 @@ FAILS = "bracket"
 """The job whose first print fails."""
 
 CHECK_SECONDS = 180.0
+WALK_EVERY = 0.5
+"""Seconds between two rounds of the person who takes parts off."""
+
+CALLS = ("--fleet-calls-per-hour", "100000")
+"""For the server: that person asks oftener than a program should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,10 @@ class FarmShow:
         envs.say(f"starting {PRINTERS} simulated printers and their agents")
         self._folder.mkdir(parents=True, exist_ok=True)
         self.farm.start()
-        self.rest.key = self._server.rest.new_fleet_key()
-        # The key is in no address and on no screen.
+        self.rest.key = self._server.rest.new_fleet_key("the demo's own")
+        # The user's key is in no address and on no screen.
         with os.fdopen(os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(f"{self.rest.key}\n")
+            file.write(f"{self._server.rest.new_fleet_key('watch')}\n")
         for number, port in enumerate(self.farm.ports):
             agent = FarmAgent(self._programs, self._folder, number, port)
             agent.join(self._server.rest, f"Sim-{number + 1:02}")
@@ -140,7 +145,7 @@ class FarmShow:
 
     def _walk_past(self) -> None:
         """The person; only tells the server what is so."""
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(WALK_EVERY):
             with contextlib.suppress(Refused):
                 clear_beds(self.rest, self.farm, self._others)
 
