@@ -15,6 +15,8 @@ from agent_core.wire.messages import PrintEvent, StatusMessage
 from reference_server.services.agent_reports import ReportedFile
 from reference_server.services.detection.model import Shot
 from reference_server.services.errors import Unauthenticated
+from reference_server.services.fleet import ids
+from reference_server.services.fleet.jobs.model import Attempt, AttemptState, Job, JobState, Priority
 from reference_server.services.model import PrinterRecord, User
 from tests.unit.reference_server.support import PASSWORD, USERS
 
@@ -136,6 +138,22 @@ def _session(world: World) -> str:
     return str(new)
 
 
+def _order(world: World) -> str:
+    """An attempt of a farm's job on the printer, not yet asked for."""
+    at, printer_id, file_id = world.context.now(), world.id("printer_id"), world.id("file_id")
+    with world.context.history._store.write() as tx:
+        organization = tx.fleet.organizations.of_account(world.user.id)
+        job = tx.fleet.jobs.add(
+            Job(0, ids.new_id(ids.JOB, world.context.random), organization.id, world.text("job"), Priority.NORMAL,
+                JobState.QUEUED, file_id, 1, at, at, active=1)
+        )  # fmt: skip
+        made = Attempt(
+            0, ids.new_id(ids.ATTEMPT, world.context.random), job.id, organization.id, 1, 1, printer_id,
+            AttemptState.ASSIGNED, at, at,
+        )  # fmt: skip
+        return str(tx.fleet.jobs.add_attempt(made).public_id)
+
+
 MAKERS: Mapping[str, Callable[[World], Any]] = {
     "printer_id": lambda world: world.printer().printer.id,
     "print_id": _print,
@@ -148,5 +166,6 @@ MAKERS: Mapping[str, Callable[[World], Any]] = {
     "key_id": _key,
     "shot_id": _shot,
     "session_id": _session,
+    "order_id": _order,
     "code_id": lambda world: world.context.linking.code(world.user, None).id,
 }

@@ -172,6 +172,8 @@ async def belongings(owner: Owner, document: Mapping[str, Any]) -> dict[str, Any
             if "json" in answer.headers["content-type"]:
                 steady = re.sub(r'"(last_used_at|last_seen_at)":("[^"]*"|null)', r'"\1":0', answer.text)
                 found[name] = json.loads(steady)
+                if isinstance(found[name], dict):
+                    found[name].pop("period", None)  # until now, unless one says otherwise
     return found
 
 
