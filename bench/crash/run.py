@@ -33,7 +33,8 @@ _OPTIONS = ("--fleet-calls-per-hour", "10000000", "--allow-loopback-addresses", 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`kills` of processes, one in `server_share` of the server; a print takes 1 to `longest` s; `refuses`: as the
-    receiver's; `pause`: mean seconds between kills; `limit`: seconds for all of it. One print in `spoiled` fails."""
+    receiver's; `pause`: mean seconds between kills; `limit`: seconds for all of it. One print in `spoiled` fails;
+    `slow`: seconds that hosts take to keep a file and to start a print, so that something is killed in between."""
 
     seed: int
     kills: int = 300
@@ -45,6 +46,7 @@ class Options:
     server_share: int = 5
     refuses: int = 10
     spoiled: int = 25
+    slow: float = 0.5
     limit: float = 1800.0
 
 
@@ -60,7 +62,7 @@ class CrashRun:
         self._options, self._say = options, say
         self._chance = random.Random(options.seed)
         self._server = Server(programs, folder / "server", more=_OPTIONS)
-        self._farm = Farm(folder, options.printers, SPEED)
+        self._farm = Farm(folder, options.printers, SPEED, options.slow)
         self._folder, self._programs = folder, programs
         self._agents: list[FarmAgent] = []
         self._rest = FleetRest(self._server.url)

@@ -31,9 +31,9 @@ TICK = 0.25
 class SimFarm:
     """One ASGI application for all ports: which one a client came to says whom it means."""
 
-    def __init__(self, count: int, speed: float) -> None:
+    def __init__(self, count: int, speed: float, slow: float) -> None:
         self.printers = [SimPrinter(f"Sim-{number:02}") for number in range(1, count + 1)]
-        self._moonrakers = [SimMoonraker(printer, speed) for printer in self.printers]
+        self._moonrakers = [SimMoonraker(printer, speed, slow) for printer in self.printers]
         self._by_port: dict[int, SimMoonraker] = {}
         self.sockets = [_listening() for _ in range(count + 1)]
         self.ports = [sock.getsockname()[1] for sock in self.sockets]
@@ -111,13 +111,22 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 60:
+        raise argparse.ArgumentTypeError("0 to 60 s")
+    return seconds
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.farm", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--printers", type=_count, default=10, help="how many (default 10)")
     parser.add_argument("--speed", type=_speed, default=60.0, help="times what the slicer estimates (default 60)")
+    parser.add_argument("--slow", type=_seconds, default=0.0,
+        help="seconds at the most that each host takes to keep a file or to start a print (default 0)")  # fmt: skip
     args = parser.parse_args(argv)
-    asyncio.run(SimFarm(args.printers, args.speed).run())
+    asyncio.run(SimFarm(args.printers, args.speed, args.slow).run())
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -31,11 +32,14 @@ AMBIENT, NOZZLE, BED = 22.0, 210.0, 60.0
 
 
 class SimMoonraker:
-    """One printer's. `speed`: times what the slicer estimates; a file that does not say takes `seconds`."""
+    """One printer's. `speed`: times what the slicer estimates; a file that does not say takes `seconds`. `slow`: so
+    many seconds at the most pass before a file is kept, before a print is started, and before that is answered."""
 
-    def __init__(self, printer: SimPrinter, speed: float, seconds: float = 60.0) -> None:
+    def __init__(self, printer: SimPrinter, speed: float, slow: float = 0.0, seconds: float = 60.0) -> None:
         self.printer = printer
-        self._speed, self._seconds = speed, seconds
+        self._speed, self._slow, self._seconds = speed, slow, seconds
+        self._chance = random.Random(printer.name)  # noqa: S311 - no secret
+        self._starting: set[asyncio.Task[None]] = set()
         self._files: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._clients: dict[asyncio.Queue[str], WebSocket] = {}
         printer.told = self._told
@@ -68,6 +72,7 @@ class SimMoonraker:
             name = "/".join(part for part in (str(form.get("path", "")).strip("/"), file.filename or "") if part)
         if checksum and hashlib.sha256(content).hexdigest() != checksum:
             return _error(422, "File checksum mismatch")
+        await self._dawdle()
         self._files[name] = (content, time.time())
         while len(self._files) > MOST_FILES:
             self._files.popitem(last=False)
@@ -83,30 +88,48 @@ class SimMoonraker:
         try:
             while True:
                 call = json.loads(await websocket.receive_text())
-                answer: dict[str, Any]
-                try:
-                    answer = {"result": self._call(call["method"], call.get("params") or {})}
-                except Refused as error:
-                    answer = {"error": {"code": 400, "message": str(error)}}
-                except KeyError:
-                    answer = {"error": {"code": -32601, "message": "Method not found"}}
+                if call["method"] == "printer.print.start" and self._slow:
+                    # As Klipper does, it begins what it was told to, also when whoever told it is gone.
+                    task = asyncio.create_task(self._start_slowly(call, outgoing))
+                    self._starting.add(task)
+                    task.add_done_callback(self._starting.discard)
+                    continue
                 if call["method"] == "printer.objects.subscribe":
                     self._clients[outgoing] = websocket
-                if "id" in call:
-                    await outgoing.put(json.dumps({"jsonrpc": "2.0", "id": call["id"], **answer}))
+                self._answer(call, outgoing)
         except (WebSocketDisconnect, RuntimeError, ValueError):
             pass  # gone, cut off in the middle, or none of ours
         finally:
             self._clients.pop(outgoing, None)
             sender.cancel()
 
+    async def _start_slowly(self, call: dict[str, Any], outgoing: asyncio.Queue[str]) -> None:
+        await self._dawdle()
+        late: asyncio.Queue[str] = asyncio.Queue(1)
+        self._answer(call, late)
+        await self._dawdle()
+        _put(outgoing, late.get_nowait())
+
+    async def _dawdle(self) -> None:
+        if self._slow:
+            await asyncio.sleep(self._chance.uniform(0.0, self._slow))
+
+    def _answer(self, call: dict[str, Any], outgoing: asyncio.Queue[str]) -> None:
+        answer: dict[str, Any]
+        try:
+            answer = {"result": self._call(call["method"], call.get("params") or {})}
+        except Refused as error:
+            answer = {"error": {"code": 400, "message": str(error)}}
+        except KeyError:
+            answer = {"error": {"code": -32601, "message": "Method not found"}}
+        if "id" in call:
+            _put(outgoing, json.dumps({"jsonrpc": "2.0", "id": call["id"], **answer}))
+
     def _notify(self, method: str, *params: Any) -> None:
         frame = json.dumps({"jsonrpc": "2.0", "method": method, "params": params})
         for outgoing in list(self._clients):
-            if outgoing.full():
+            if not _put(outgoing, frame):
                 del self._clients[outgoing]
-            else:
-                outgoing.put_nowait(frame)
 
     def _told(self, what: str) -> None:
         names = ("print_stats", "virtual_sdcard", "display_status", "pause_resume", "extruder", "heater_bed")
@@ -235,6 +258,14 @@ _FIXED: dict[str, Any] = {
     "printer.gcode.script": "ok",
 }
 """Always the same; what stands in neither is `Method not found`."""
+
+
+def _put(outgoing: asyncio.Queue[str], frame: str) -> bool:
+    """False: whoever should read it reads no more."""
+    if outgoing.full():
+        return False
+    outgoing.put_nowait(frame)
+    return True
 
 
 def _error(status: int, message: str) -> Response:

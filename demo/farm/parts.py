@@ -33,8 +33,8 @@ def gcode(name: str, seconds: float, grams: float = 5.0, kind: str = "PLA", move
 class Farm:
     """The process with the printers. `truth` is what they really did."""
 
-    def __init__(self, folder: Path, printers: int, speed: float) -> None:
-        options = ["--printers", str(printers), "--speed", f"{speed:g}"]
+    def __init__(self, folder: Path, printers: int, speed: float, slow: float = 0.0) -> None:
+        options = ["--printers", str(printers), "--speed", f"{speed:g}", "--slow", f"{slow:g}"]
         command = [sys.executable, "-m", "demo.farm", *options]
         self.process = Process("the simulated farm", command, folder / "farm.log", cwd=ROOT)
         self.ports: list[int] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +21,10 @@ from demo.check_table import Table
 from demo.farm.parts import Farm, FarmAgent, gcode
 from demo.farm.rest import FleetRest, clear_beds
 from demo.parts import VENVS, Programs, Server
-from demo.processes import Process, wait_for
+from demo.processes import Process, clean_environment, wait_for
 from demo.rest import Refused
+
+FLEET_PROGRAM = VENVS / "server" / "bin" / "obico-fleet"
 
 PRINTERS = 10
 SPEED = 60.0
@@ -169,13 +172,21 @@ class FarmShow:
     def play(self) -> None:
         """For a person: the queue is there, and how to look at it."""
         self.submit()
-        program = VENVS / "server" / "bin" / "obico-fleet"
-        shown = os.path.relpath(program), os.path.relpath(self.key_file)
+        key, program = os.path.relpath(self.key_file), os.path.relpath(FLEET_PROGRAM)
+        print(f"\n  {PRINTERS + len(self._others)} printers work through {len(pieces())} jobs. Watch them with\n")
+        print(f"    OBICO_FLEET_KEY=$(cat {key}) {program} --url {self.rest.url} watch\n")
         print(
-            f"\n  A farm of {PRINTERS + len(self._others)} printers works through {len(pieces())} jobs. Watch it with"
+            f"  {self.rest.url}/v1/openapi.json describes the API; a key that may do all of it is in {key}.", flush=True
         )
-        print(f"\n    {shown[0]} --url {self.rest.url} --key-file {shown[1]} watch\n")
-        print(f"  The API is described at {self.rest.url}/v1/docs; the key for it is in {shown[1]}.", flush=True)
+
+    def watched(self) -> str:
+        """What `obico-fleet watch` shows."""
+        key = self.key_file.read_text(encoding="utf-8").strip()
+        done = subprocess.run(
+            [str(FLEET_PROGRAM), "--url", self.rest.url, "watch", "--once"],
+            env=clean_environment({"OBICO_FLEET_KEY": key}), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
 
 
 def check(show: FarmShow, look: Callable[[], None]) -> Table:
@@ -192,6 +203,10 @@ def check(show: FarmShow, look: Callable[[], None]) -> Table:
     voron = ids[[piece.model for piece in wanted].index(NOBODY)]
     why = wait_for(lambda: show.rest.get(f"/v1/jobs/{voron}")["waiting_reason"], 20, "a reason")
     table.add("a job that fits no printer says why", f"no printer is a {NOBODY}", str(why), NOBODY in str(why))
+    shown = show.watched()
+    heads = [line for line in shown.splitlines() if line.startswith(f"{len(printers)} printers:")]
+    listed = bool(heads) and all(f"Sim-{number:02}" in shown for number in range(1, PRINTERS + 1)) and str(why) in shown
+    table.add("obico-fleet watch shows it", f"{len(printers)} printers: …", (heads or [shown[:60]])[0], listed)
     show.rest.delete(f"/v1/jobs/{voron}")
     begun = time.monotonic()
 

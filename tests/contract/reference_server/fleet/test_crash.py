@@ -17,7 +17,17 @@ def test_killed_at_random_moments_each_copy_is_printed_once(tmp_path: Path) -> N
     seed = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
     print(f"CRASH_SEED={seed}")
     options = Options(
-        seed, kills=4, jobs=4, printers=3, longest=1.2, most_copies=1, pause=0.3, server_share=3, refuses=0, limit=300
+        seed,
+        kills=4,
+        jobs=4,
+        printers=3,
+        longest=1.2,
+        most_copies=1,
+        pause=0.3,
+        server_share=3,
+        refuses=0,
+        slow=0.0,
+        limit=300,
     )
     outcome = run(tmp_path, options, lambda _text: None)
     verdict = outcome.verdict
