@@ -1,4 +1,5 @@
-"""`make bench-server`: the server under load. 10,000 agents at one status in 5 s, 200 web viewers; then ever more.
+"""`make bench-server`: the server under load. 10,000 agents at one status in 5 s, 200 web viewers; then ever more. Then
+a large farm (fleet_load.py).
 
 The generator (bench/load) speaks the agents' protocol from processes of its own; it is told here what to do. Every
 figure is one JSON line. `--quick` takes seconds and shows that everything works; its figures mean nothing.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import proc
+from bench import fleet_load, proc
 from bench.load.data import SETTINGS, Fleet, fill
 from bench.load.frames import StatusFrames, recorded_status
 from bench.load.worker import Task, raise_file_limit
@@ -169,6 +170,7 @@ async def measure(generator: Generator, server: Server, seconds: float) -> Measu
 def run(plan: Plan | None = None) -> None:
     raise_file_limit()
     asyncio.run(_run(plan or Plan()))
+    fleet_load.run(fleet_load.QUICK if plan is QUICK else fleet_load.WHOLE)
 
 
 async def _run(plan: Plan) -> None:

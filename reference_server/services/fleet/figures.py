@@ -144,7 +144,7 @@ class FleetAnalytics:
         with self._store.read() as tx:
             asked = self._asked(tx, caller, query)
             edges = _edges(asked.pieces)
-            ends = tx.fleet.prints.ends(asked.scope, edges, edges[0])
+            ends = tx.fleet.prints.ends(asked.scope, edges, edges[0]) if query.interval is not None else ()
             sums = tx.fleet.prints.materials(asked.scope, edges[0], edges[-1])
             spools = {spool.id: spool for spool in tx.fleet.materials.all(caller.organization.id)}
             names = {row.printer_id: row.public_id for row in tx.fleet.printers.of_account(caller.account.id)}
@@ -158,7 +158,7 @@ class FleetAnalytics:
         ]  # fmt: skip
         points = [
             (piece, {"material_consumed": round(end.grams, 1), "material_cost": round(end.cost, 2)})
-            for piece, end in zip(asked.pieces, ends, strict=True)
+            for piece, end in zip(asked.pieces, ends, strict=False)
         ]
         whole = {
             "material_consumed": round(sum(each.grams for each in sums), 1),
@@ -166,9 +166,7 @@ class FleetAnalytics:
             "prints": sum(each.prints for each in sums),
             "materials_used": sum(each.material_id is not None for each in sums),
         }
-        figures = Figures(
-            asked.span, caller.organization.currency, whole, tuple(points) if query.interval is not None else ()
-        )
+        figures = Figures(asked.span, caller.organization.currency, whole, tuple(points))
         return MaterialFigures(figures, shares)
 
     def _asked(self, tx: Transaction, caller: Identity, query: Query) -> _Asked:

@@ -237,10 +237,22 @@ def _materials() -> None:
     )
     op.create_index(
         "ix_fleet_prints_ended", "fleet_prints",
-        ["user_id", "ended", "started", "printer_id", "outcome", "seconds", "grams", "cost", "material_id", "mm"],
+        ["user_id", "ended", "started", "outcome", "seconds", "grams", "cost", "printer_id"],
     )
     op.create_index(
-        "ix_fleet_prints_started", "fleet_prints", ["user_id", "started", "ended", "printer_id", "seconds"]
+        "ix_fleet_prints_started", "fleet_prints", ["user_id", "started", "ended", "seconds", "printer_id"]
+    )
+    op.create_index(
+        "ix_fleet_prints_printer", "fleet_prints",
+        ["user_id", "printer_id", "ended", "started", "outcome", "seconds", "grams", "cost"],
+    )
+    op.create_index(
+        "ix_fleet_prints_material", "fleet_prints",
+        ["user_id", "material_id", "ended", "printer_id", "grams", "cost", "mm"],
+    )
+    op.create_index(
+        "ix_fleet_prints_failed", "fleet_prints", ["user_id", "ended", "printer_id"],
+        sqlite_where=sa.text("outcome = 'failed'"),
     )
     op.create_index("ix_fleet_prints_material_id", "fleet_prints", ["material_id"])
     _jobs()
