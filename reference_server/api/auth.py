@@ -16,6 +16,7 @@ from starlette.responses import Response
 from reference_server.api.context import Context, context_of
 from reference_server.api.scopes import ROLE_OF_SCOPE, role_for, scope_for
 from reference_server.services.errors import Forbidden, ServiceError, Unauthenticated
+from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.model import Organization, Role
 from reference_server.services.model import ApiKey, PrinterRecord, Scope, User
 from reference_server.services.secrets import sha256
@@ -122,22 +123,27 @@ async def identify(connection: HTTPConnection) -> Caller:
     """Raises Unauthenticated."""
     context = context_of(connection)
     if (key := _key_of(connection)) is not None:
-        person, found = await run_in_threadpool(context.accounts.user_of_key, key)
-        return await _placed(context, person, False, sha256(key), found)
+        return await run_in_threadpool(_by_key, context, key)
     session = connection.cookies.get(SESSION_COOKIE)
     if not session:
         raise Unauthenticated("Authentication credentials were not provided.")
-    person, prolonged = await run_in_threadpool(context.accounts.user_of_session, session[:_LONGEST])
+    caller, prolonged = await run_in_threadpool(_by_session, context, session[:_LONGEST])
     if prolonged:
         connection.state.prolonged_session = session
-    return await _placed(context, person, True, sha256(session[:_LONGEST]))
+    return caller
 
 
-async def _placed(
-    context: Context, person: User, by_cookie: bool, credential: str, key: ApiKey | None = None
-) -> Caller:
-    """With the organization that the person is in."""
-    found = await run_in_threadpool(context.fleet.keys.identify_person, person)
+def _by_key(context: Context, key: str) -> Caller:
+    person, found = context.accounts.user_of_key(key)
+    return _caller_of(context.fleet.keys.identify_person(person), False, sha256(key), found)
+
+
+def _by_session(context: Context, session: str) -> tuple[Caller, bool]:
+    person, prolonged = context.accounts.user_of_session(session)
+    return _caller_of(context.fleet.keys.identify_person(person), True, sha256(session)), prolonged
+
+
+def _caller_of(found: Identity, by_cookie: bool, credential: str, key: ApiKey | None = None) -> Caller:
     return Caller(
         found.account, found.person, found.member.role, found.organization, by_cookie, credential, key
     )  # fmt: skip
