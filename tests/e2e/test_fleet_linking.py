@@ -78,15 +78,15 @@ def test_octoprint_is_linked_by_its_address(server: Server, farm: Rest, tmp_path
         wait_for(lambda: host.request("GET", "/api/plugin/obico")[0] == 200, 60, "the plugin to be up")
         refuses_another(farm, "no key", url, "wrong" * 6, "refuses the API key")
         shown = add(farm, "Prusa-B-05", url, host.api_key)
-        assert shown["firmware"].startswith("OctoPrint ")
 
         watcher = Watcher(server.rest, shown["obico_id"])  # whoever is watched tells more often
         open_things.callback(watcher.close)
 
-        def hotend() -> bool:
-            return farm.get(f"/v1/printers/{shown['id']}")["temperatures"]["hotend"] is not None
+        def told() -> bool:
+            now = farm.get(f"/v1/printers/{shown['id']}")
+            return now["temperatures"]["hotend"] is not None and now["firmware"].startswith("OctoPrint ")
 
-        wait_for(hotend, 40, "its temperatures")
+        wait_for(told, 40, "its temperatures and version")
         refuses_another(farm, "twice", url, host.api_key, "linked to a server already")
         assert act(farm, shown["id"], "home") == ("done", None)
         wait_for(lambda: any("G28" in line for line in host.received_lines()), 20, "the homing")
