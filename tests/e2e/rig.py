@@ -35,7 +35,7 @@ def unix(text: str) -> float:
 
 
 def start_server(folder: Path, host: str = "127.0.0.1") -> Server:
-    server = Server(from_sources(), folder, host=host)
+    server = Server(from_sources(), folder, host=host, more=["--fleet-calls-per-hour", "100000"])
     server.start()
     server.set_up(PASSWORD)
     return server
