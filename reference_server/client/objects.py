@@ -41,10 +41,15 @@ class Heater(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedMaterial(Shown):
+    """`tool`: the one that it is in, from 0."""
+
     id: str
     type: str
+    tool: int | None = None
+    brand: str | None = None
     color: str | None = None
     remaining_weight: float | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
