@@ -105,13 +105,17 @@ def _answer(found: Figures, more: Mapping[str, Any], query: Query) -> dict[str, 
         "period": _period(found.span), "currency": found.currency, "metrics": found.metrics, **more
     }  # fmt: skip
     if query.interval is not None:
-        shown["series"] = _series(found)
+        shown["series"] = _series(found, MaterialPoint if "materials" in more else Point)
     return shown
 
 
-def _series(found: Figures) -> list[dict[str, Any]]:
+def _series(found: Figures, point: type[BaseModel]) -> list[dict[str, Any]]:
+    """A series of one point is the whole period, whose metrics have more than a point shows."""
     points = found.points or ((found.span, found.metrics),)
-    return [{**_period(span), **values} for span, values in points]
+    return [
+        {**_period(span), **{name: value for name, value in values.items() if name in point.model_fields}}
+        for span, values in points
+    ]
 
 
 def _columns(model: type[BaseModel]) -> list[str]:
@@ -126,7 +130,7 @@ def _sheet(
 ) -> Response:
     """The series; without one the metrics in one row."""
     if query.interval is not None:
-        return table(name, _columns(point), _series(found))
+        return table(name, _columns(point), _series(found, point))
     return table(name, ["from", "to", *_columns(whole)], [{**_period(found.span), **found.metrics}])
 
 
@@ -165,7 +169,7 @@ async def materials(context: Services, caller: AnalyticsRead, query: Asked, kind
     shares = [_share(share) for share in found.shares]
     if kind is Format.CSV:
         if query.interval is not None:
-            return table("materials", _columns(MaterialPoint), _series(found.figures))
+            return table("materials", _columns(MaterialPoint), _series(found.figures, MaterialPoint))
         return table("materials", _columns(MaterialShare), shares)
     return Json(_answer(found.figures, {"by_type": _by_type(found.shares), "materials": shares}, query))
 

@@ -81,12 +81,22 @@ class FleetShell:
         await self._app(scope, receive, with_headers)
 
 
-def make_fleet_app(context: Context) -> ASGIApp:
+def fleet_document() -> dict[str, Any]:
+    """`/v1/openapi.json`, without a server."""
+    return _build(_application())
+
+
+def _application() -> FastAPI:
     app = FastAPI(title="Fleet API", version=VERSION, redirect_slashes=False, openapi_url=None, docs_url=None,
                   redoc_url=None)  # fmt: skip
-    app.state.context = context
     app.include_router(_open)
     for module in ROUTERS:
         app.include_router(module.router)
     errors.install(app)
+    return app
+
+
+def make_fleet_app(context: Context) -> ASGIApp:
+    app = _application()
+    app.state.context = context
     return FleetShell(app)

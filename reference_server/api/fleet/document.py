@@ -3,7 +3,7 @@ errors, and the headers that every answer carries (fleet-api.md §1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from reference_server.api.auth import SESSION_COOKIE
 from reference_server.api.fleet.auth import scope_of
-from reference_server.api.fleet.document_words import OPERATIONS, PARAMETERS, TAGS, error_examples, example
+from reference_server.api.fleet.document_words import OPERATIONS, PARAMETERS, SORTED_BY, TAGS, error_examples, example
 from reference_server.api.fleet.schemas import Error
 from reference_server.api.routes import flat
 
@@ -83,10 +83,30 @@ def _allow_parts(schemas: dict[str, Any]) -> None:
         }
 
 
+def _tell_fields(operation: dict[str, Any], parameter: dict[str, Any], schemas: dict[str, Any]) -> None:
+    page = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    item = schemas[page]["properties"]["data"]["items"]["anyOf"][0]["$ref"].rpartition("/")[2]
+    _several(parameter, schemas[item]["properties"], "", "*")
+
+
+def _several(parameter: dict[str, Any], words: Iterable[str], before: str, times: str) -> None:
+    """A parameter that takes several of these words by comma; `before`, `times`: of its pattern."""
+    parameter["description"] += f" Out of: {', '.join(f'`{word}`' for word in words)}."
+    word = f"{before}({'|'.join(words)})"
+    text = next(each for each in parameter["schema"]["anyOf"] if each != {"type": "null"})
+    parameter["schema"] = {**text, "pattern": f"^{word}(,{word}){times}$"}
+
+
 def _show(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Names, words and examples, for people and for SDK generators."""
-    for parameter in operation.get("parameters", ()):
+    if operation["operationId"] not in SORTED_BY:  # a list that has one order
+        operation["parameters"] = [each for each in operation.get("parameters", ()) if each["name"] != "sort"]
+    for parameter in operation["parameters"]:
         parameter.setdefault("description", PARAMETERS.get(parameter["name"], ""))
+        if parameter["name"] == "fields":
+            _tell_fields(operation, parameter, schemas)
+        if parameter["name"] == "sort":
+            _several(parameter, SORTED_BY[operation["operationId"]], "-?", "{0,4}")
     bodies = list(operation.get("requestBody", {}).get("content", {}).values())
     for body in bodies:
         title = body["schema"].get("title")

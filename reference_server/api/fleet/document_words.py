@@ -3,8 +3,10 @@ everything."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from reference_server.api.fleet import groups, jobs, keys, materials, printers, users, webhooks
 
 OPERATIONS = {
     "act": "act_on_printer",
@@ -35,6 +37,18 @@ TAGS = {
     "users": "People, their roles, invitations.",
     "api keys": "Keys for programs.",
 }
+
+SORTED_BY: Mapping[str, Iterable[str]] = {
+    "list_groups": groups.SORTABLE,
+    "list_api_keys": keys.SORTABLE,
+    "list_materials": materials.SORTABLE,
+    "list_printers": printers.SORTABLE,
+    "list_users": users.SORTABLE,
+    "list_jobs": jobs.SORTABLE,
+    "list_webhooks": webhooks.SORTABLE,
+    "list_webhook_deliveries": webhooks.DELIVERIES_SORTABLE,
+}
+"""By operationId. A list that is not here has one order."""
 
 PARAMETERS = {
     "per_page": "How many on a page.",
@@ -149,14 +163,14 @@ def example(schemas: Mapping[str, Any], schema: Mapping[str, Any], name: str = "
         return schema["examples"][0]
     if "const" in schema:
         return schema["const"]
+    if schema.get("enum"):
+        wished = FIELDS.get(name)
+        return wished if wished in schema["enum"] else schema["enum"][0]
     choices = schema.get("anyOf")
     if choices:
         if name in FIELDS and FIELDS[name] is None and {"type": "null"} in choices:
             return None
         return example(schemas, next(each for each in choices if each != {"type": "null"}), name)
-    if schema.get("enum"):
-        wished = FIELDS.get(name)
-        return wished if wished in schema["enum"] else schema["enum"][0]
     return _of_type(schemas, schema, name)
 
 

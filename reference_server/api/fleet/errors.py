@@ -100,7 +100,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return internal(status)
     if status == 405:
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        headers["Allow"] = ", ".join(sorted(allowed_methods(request.app, path)))
+        allowed = allowed_methods(request.app, path, literal=True) or allowed_methods(request.app, path)
+        headers["Allow"] = ", ".join(sorted(allowed))
     if status == 404:
         message = "There is no such endpoint."
     return Json(body(CODE_OF_STATUS.get(status, "invalid_request"), message), status, headers)

@@ -29,7 +29,7 @@ router = APIRouter(prefix="/printers", tags=["printers"], route_class=FleetRoute
 
 Pair = tuple[PrinterEntry, LivePrinter]
 
-_SORT: Mapping[str, Callable[[Pair], Any]] = {
+SORTABLE: Mapping[str, Callable[[Pair], Any]] = {
     "name": lambda pair: pair[1].record.printer.name.casefold(),
     "status": lambda pair: status_of(pair[1]).value,
     "model": lambda pair: pair[0].fleet.model.casefold(),
@@ -46,7 +46,7 @@ def sorted_pairs(pairs: Sequence[Pair], window: Window) -> list[Pair]:
     keys = window.sort or DEFAULT_SORT
     found = sorted(pairs, key=lambda pair: pair[0].fleet.printer_id, reverse=keys[0][1])
     for name, down in reversed(keys):
-        found.sort(key=_SORT[name], reverse=down)
+        found.sort(key=SORTABLE[name], reverse=down)
     return found
 
 
@@ -80,7 +80,7 @@ async def list_printers(
     q: Annotated[str | None, Query(max_length=100, description="Part of the name, model or location.")] = None,
 ) -> Response:
     """By name unless `sort` says otherwise."""
-    window = paging.window(_SORT)
+    window = paging.window(SORTABLE)
     if group is not None:
         group = (await run_in_threadpool(context.fleet.printers.group_of_filter, caller.identity, group)).public_id
     tags = [word for word in (word.strip() for word in (tag or "").split(",")) if word]

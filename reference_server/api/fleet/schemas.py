@@ -6,10 +6,15 @@ other. A wing's models are in a module of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from reference_server.services.fleet.model import ALL_SCOPE_WORDS
 
 Item = TypeVar("Item")
 
@@ -21,9 +26,40 @@ class Shown(BaseModel):
 
 
 class Given(BaseModel):
-    """A body that is sent: a field that nobody knows is an error, not a wish that is lost."""
+    """A body that is sent: a field that nobody knows is an error, not a wish that is lost; `1` is not true, and "3" not
+    a number."""
 
     model_config = ConfigDict(extra="forbid")
+    as_text: ClassVar[bool] = False  # a form, whose numbers are texts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_json_has_them(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or cls.as_text:
+            return value
+        wrong: list[InitErrorDetails] = []
+        for name, wanted in _plain_fields(cls):
+            if name in value and value[name] is not None and type(value[name]) not in wanted:
+                text = "Input should be true or false" if bool in wanted else "Input should be a number"
+                error = PydanticCustomError("json_type", text)
+                wrong.append({"type": error, "loc": (name,), "input": value[name]})
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return value
+
+
+@cache
+def _plain_fields(model: type[BaseModel]) -> list[tuple[str, set[type]]]:
+    """Fields that take a boolean or a number, with what JSON's values for them are here."""
+    found: list[tuple[str, set[type]]] = []
+    for name, field_ in model.model_fields.items():
+        kinds: set[Any] = {get_origin(each) or each for each in (field_.annotation, *get_args(field_.annotation))}
+        kinds |= {get_args(each)[0] for each in get_args(field_.annotation) if get_origin(each) is Annotated}
+        if bool in kinds:
+            found.append((name, {bool}))
+        elif kinds & {int, float}:
+            found.append((name, {int, float}))
+    return found
 
 
 class Pagination(Shown):
@@ -77,7 +113,10 @@ class NewKeyShown(KeyShown):
 
 class KeyGiven(Given):
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    scopes: Annotated[list[str], Field(min_length=1, max_length=50)]
+    scopes: Annotated[
+        list[Annotated[str, Field(json_schema_extra={"enum": list(ALL_SCOPE_WORDS)})]],
+        Field(min_length=1, max_length=50),
+    ]
     expires_at: datetime | None = None
 
 

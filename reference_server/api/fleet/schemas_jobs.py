@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -132,6 +132,8 @@ class JobGiven(_Wishes):
 
 class JobForm(_Wishes):
     """The fields beside `file`."""
+
+    as_text: ClassVar[bool] = True
 
     name: Annotated[str | None, Field(max_length=200)] = None
 

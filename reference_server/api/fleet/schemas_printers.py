@@ -68,7 +68,7 @@ class PrinterShown(Shown):
     updated_at: datetime
 
 
-Tags = Annotated[list[Annotated[str, Field(max_length=TAG_LIMIT)]], Field(max_length=MOST_TAGS)]
+Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=TAG_LIMIT)]], Field(max_length=MOST_TAGS)]
 
 
 class PrinterChange(Given):

@@ -13,6 +13,8 @@ from reference_server.services.fleet.hooks.model import PATTERNS
 _EVENTS = f"Any of: {', '.join(f'`{name}`' for name in PATTERNS)}."
 _SIGNED = "What deliveries are signed with, 16 to 200 plain characters."
 
+Pattern = Annotated[str, Field(json_schema_extra={"enum": list(PATTERNS)})]
+
 State = Literal["queued", "delivered", "failed"]
 
 
@@ -37,7 +39,7 @@ class NewWebhookShown(WebhookShown):
 
 class WebhookGiven(Given):
     url: Annotated[str, Field(min_length=1, max_length=2000, examples=["https://your-app.example/webhook"])]
-    events: Annotated[list[str], Field(min_length=1, max_length=50, description=_EVENTS, examples=[["job.*"]])]
+    events: Annotated[list[Pattern], Field(min_length=1, max_length=50, description=_EVENTS, examples=[["job.*"]])]
     secret: Annotated[
         str | None, Field(max_length=200, description=f"{_SIGNED} Without one the server makes one.")
     ] = None
@@ -48,7 +50,7 @@ class WebhookChange(Given):
     """What is not given stays as it is."""
 
     url: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
-    events: Annotated[list[str] | None, Field(min_length=1, max_length=50, description=_EVENTS)] = None
+    events: Annotated[list[Pattern] | None, Field(min_length=1, max_length=50, description=_EVENTS)] = None
     secret: Annotated[
         str | None, Field(max_length=200, description=f"{_SIGNED} An empty text: the server makes a new one.")
     ] = None

@@ -130,7 +130,9 @@ async def try_webhook(webhook_id: str, context: Services, caller: WebhooksWrite)
 async def list_deliveries(
     webhook_id: str, context: Services, caller: WebhooksWrite, paging: List,
     state: Annotated[State | None, Query()] = None,
-    event: Annotated[str | None, Query(max_length=50, description="An event's name, such as `job.failed`.")] = None,
+    event: Annotated[
+        str | None, Query(description="An event's name.", json_schema_extra={"enum": list(EVENTS)})
+    ] = None,
 ) -> Response:  # fmt: skip
     """Newest first; kept for 30 days after their end."""
     if event is not None and event not in EVENTS:
