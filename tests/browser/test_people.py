@@ -26,11 +26,12 @@ def test_invited_viewer_then_operator(browser: Browser, tmp_path: Path, complain
         people = page.locator(".people")
         people.get_by_label("E-mail address").fill("vera@example.org")
         people.get_by_role("button", name="Invite", exact=True).click()
+        expect(page.get_by_role("dialog", name="Security")).not_to_contain_text("null")
         link = people.locator(".note code").inner_text()
         assert link.startswith(f"{server.url}/invitation#")
 
         other.goto(link)
-        expect(other.get_by_text("ada invites you to ada, as viewer.")).to_be_visible()
+        expect(other.get_by_text("ada invites you to the printers of ada, as viewer.")).to_be_visible()
         other.get_by_label("Your name").fill("vera")
         other.get_by_label("Password", exact=True).fill(PASSWORD)
         other.get_by_label("The same password again").fill(PASSWORD + "x")

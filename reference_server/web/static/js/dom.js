@@ -18,6 +18,11 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Its children from now on; null is left out. */
+export function fill(node, ...children) {
+  node.replaceChildren(...children.filter((child) => child !== null));
+}
+
 /** A drawing from icons.svg; decoration only, so hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");

@@ -51,7 +51,7 @@ try {
   if (token === "") throw new Error("Open the whole link of your invitation: it ends in # and a long token.");
   const [asked, state] = [await invitation(token), await authState()];
   const who = asked.inviter === "" ? "You are invited" : `${asked.inviter} invites you`;
-  const what = `${who} to ${asked.organization}, as ${asked.role}. ${MAY[asked.role]}`;
+  const what = `${who} to the printers of ${asked.organization}, as ${asked.role}. ${MAY[asked.role]}`;
   if (state.logged_in) {
     setText(intro, `${what} You are logged in as ${state.user.name}.`);
     show(join, true);

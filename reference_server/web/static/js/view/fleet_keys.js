@@ -1,6 +1,6 @@
 // Keys of the fleet API (/v1), and the people of the organization: what admins and owners see on the Security dialog.
 import * as api from "../api.js";
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { moment, text } from "../format.js";
 import { below } from "../role.js";
 import { confirmAction } from "./confirm.js";
@@ -26,7 +26,8 @@ export class FleetKeys {
     const name = field("Name of a new fleet key", h("input", { type: "text", maxlength: 100, autocomplete: "off", placeholder: "Shop system" }));
     const scopes = choice("What it may do", SCOPES, SCOPES[0][0], null);
     const make = () => this.panel.do(async () => this.load((await api.addFleetKey(name.control.value.trim(), scopes.control.value.split(" "))).key));
-    this.node.replaceChildren(
+    fill(
+      this.node,
       h("h3", {}, "API keys of the fleet"),
       h("p", { class: "hint" }, "For programs that use /v1: printers, jobs, materials, figures."),
       made ? h("p", { class: "note" }, "The new key, shown only now: ", h("code", {}, made)) : null,
@@ -69,7 +70,8 @@ export class People {
         const made = await api.invite(email.control.value.trim(), role.control.value);
         await this.load(made);
       }, "Invited.");
-    this.node.replaceChildren(
+    fill(
+      this.node,
       h("h3", {}, "People"),
       link ? this.#told(link) : null,
       h("ul", { class: "channels" }, ...users.data.map((user) => this.#row(user, user.id === me.id, roles)), ...open.data.map((one) => this.#invited(one))),

@@ -1,6 +1,6 @@
 // Who may come in: password, second factor, sessions, API keys.
 import * as api from "../api.js";
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { moment, text } from "../format.js";
 import { may } from "../role.js";
 import { confirmAction, openDialog } from "./confirm.js";
@@ -117,7 +117,8 @@ class SecurityView extends Panel {
   async #loadKeys(made = null) {
     const found = await api.apiKeys();
     const name = field("Name of a new key", h("input", { type: "text", maxlength: 100, autocomplete: "off", placeholder: "My script" }));
-    this.keys.replaceChildren(
+    fill(
+      this.keys,
       h("h3", {}, "API keys"),
       made ? h("p", { class: "note" }, "The new key, shown only now: ", h("code", {}, made)) : null,
       h(
