@@ -6,7 +6,7 @@ raise StoreFailed. Methods block; the web side calls services in worker threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -235,6 +235,9 @@ class Events(Protocol):
 
 class Files(Protocol):
     def get(self, file_id: int) -> GCodeFile | None: ...
+    def of_ids(self, file_ids: Collection[int]) -> Sequence[GCodeFile]:
+        """Those that there are, in any order."""
+
     def match(self, user_id: int, printer_id: int, signature: str, safe_filename: str) -> GCodeFile | None:
         """A file with both, resident on that printer or in the cloud (wire-protocol.md §4)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, delete, func, or_, select
@@ -34,6 +34,10 @@ class SqlFiles:
     def get(self, file_id: int) -> GCodeFile | None:
         row = self._session.get(GCodeFileRow, file_id)
         return to_entity(row, GCodeFile) if row and row.deleted_at is None else None
+
+    def of_ids(self, file_ids: Collection[int]) -> Sequence[GCodeFile]:
+        query = select(GCodeFileRow).where(GCodeFileRow.id.in_(file_ids), GCodeFileRow.deleted_at.is_(None))
+        return [to_entity(row, GCodeFile) for row in self._session.scalars(query)]
 
     def match(self, user_id: int, printer_id: int, signature: str, safe_filename: str) -> GCodeFile | None:
         query = select(GCodeFileRow).where(

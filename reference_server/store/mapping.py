@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from reference_server.store.tables import Base
 
 Entity = TypeVar("Entity")
 
-_names_of: dict[type[Any], tuple[str, ...]] = {}  # one entry a kind of entity
+_names_of: dict[type[Any], tuple[str, ...]] = {}  # one entry a kind of entity, like the next
+_getters: dict[type[Any], Callable[[Mapping[str, Any]], tuple[Any, ...]]] = {}
 
 
 def _names(kind: type[Any]) -> tuple[str, ...]:
     if kind not in _names_of:
         _names_of[kind] = tuple(field.name for field in fields(kind))
+        _getters[kind] = itemgetter(*_names_of[kind])
     return _names_of[kind]
 
 
 def to_entity(row: Base, kind: type[Entity]) -> Entity:
-    return kind(**{name: getattr(row, name) for name in _names(kind)})
+    """Lists have hundreds of rows with dozens of columns: what is loaded is taken without asking for each by name."""
+    names = _names(kind)
+    try:
+        return kind(*_getters[kind](row.__dict__))
+    except KeyError:  # a column that the database has filled in, and nobody has read yet
+        return kind(*(getattr(row, name) for name in names))
 
 
 def copy_to(row: Base, entity: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -101,6 +101,7 @@ class FleetPrinters(Protocol):
 
     def get(self, printer_id: int) -> FleetPrinter | None: ...
     def by_public_id(self, public_id: str) -> FleetPrinter | None: ...
+    def public_ids(self, printer_ids: Collection[int]) -> Mapping[int, str]: ...
     def of_account(self, user_id: int) -> Sequence[FleetPrinter]:
         """Neither archived nor deleted, by id."""
 

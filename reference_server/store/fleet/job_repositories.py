@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Select, func, select, union
+from sqlalchemy import DateTime, Integer, Select, String, func, select, text, type_coerce, union
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from reference_server.services.errors import Conflict
-from reference_server.services.fleet.jobs.model import OPEN, Attempt, AttemptState, Job, JobQuery
+from reference_server.services.fleet.jobs.model import Attempt, AttemptState, Job, JobQuery
 from reference_server.services.fleet.planner import QueuedJob
-from reference_server.store.fleet.job_tables import AttemptRow, JobRow
+from reference_server.store.fleet.job_tables import IS_OPEN, WAITS, AttemptRow, JobRow
 from reference_server.store.fleet.pages import page
 from reference_server.store.mapping import copy_to, to_entity
 from reference_server.store.tables import PrintRow
@@ -22,6 +23,9 @@ JOB_COLUMNS = {
     "created_at": JobRow.created_at, "updated_at": JobRow.updated_at, "started_at": JobRow.started_at,
     "completed_at": JobRow.completed_at, "name": JobRow.name, "priority": JobRow.priority, "status": JobRow.state,
 }  # fmt: skip
+
+_OPEN = text(f"fleet_attempts.{IS_OPEN}")
+_WAITS = text(f"fleet_jobs.{WAITS}")
 
 
 class SqlJobs:
@@ -55,27 +59,35 @@ class SqlJobs:
         return [to_entity(row, Job) for row in rows], total
 
     def count_waiting(self, organization_id: int) -> int:
-        query = select(func.count()).where(JobRow.organization_id == organization_id, JobRow.waiting > 0)
+        query = select(func.count()).where(JobRow.organization_id == organization_id, _WAITS)
         return self._session.scalar(query) or 0
 
     def organizations_waiting(self) -> Sequence[int]:
-        return self._session.scalars(select(JobRow.organization_id).where(JobRow.waiting > 0).distinct()).all()
+        return self._session.scalars(select(JobRow.organization_id).where(_WAITS).distinct()).all()
 
     def queue(self, organization_id: int) -> Iterator[QueuedJob]:
         table = JobRow
+        # Ten thousand rows in each round: what is stored is taken as it is, and the few sets of tags are made once.
         columns = (
-            table.id, table.priority, table.created_at, table.waiting, table.wanted_printer_id, table.model,
-            table.group_id, table.printer_tags, table.material, table.color, table.estimated_grams,
+            table.id, type_coerce(table.priority, Integer), type_coerce(table.created_at, DateTime), table.waiting,
+            table.wanted_printer_id, table.model, table.group_id, type_coerce(table.printer_tags, String),
+            table.material, table.color, table.estimated_grams,
         )  # fmt: skip
-        query = select(*columns).where(table.organization_id == organization_id, table.waiting > 0)
-        for row in self._session.execute(query.order_by(table.priority, table.created_at, table.id)):
-            yield QueuedJob(row[0], int(row[1]), *row[2:7], frozenset(row[7]), *row[8:])
+        query = select(*columns).where(table.organization_id == organization_id, _WAITS)
+        sets: dict[str, frozenset[str]] = {}
+        for ident, priority, created_at, waiting, printer, model, group, tags, *wish in self._session.execute(
+            query.order_by(table.priority, table.created_at, table.id)
+        ):
+            if tags not in sets:
+                sets[tags] = frozenset(json.loads(tags))
+            at = created_at.replace(tzinfo=timezone.utc)
+            yield QueuedJob(ident, priority, at, waiting, printer, model, group, sets[tags], *wish)
 
     def on_printers(self, organization_id: int) -> Mapping[int, str]:
         query = (
             select(AttemptRow.printer_id, JobRow.public_id)
             .join(JobRow, JobRow.id == AttemptRow.job_id)
-            .where(AttemptRow.state.in_(OPEN), AttemptRow.organization_id == organization_id)
+            .where(_OPEN, AttemptRow.organization_id == organization_id)
         )
         return {row[0]: row[1] for row in self._session.execute(query)}
 
@@ -110,22 +122,22 @@ class SqlJobs:
         return self._all(select(AttemptRow).where(AttemptRow.job_id == job_id))
 
     def open_attempts(self) -> Sequence[Attempt]:
-        return self._all(select(AttemptRow).where(AttemptRow.state.in_(OPEN)))
+        return self._all(select(AttemptRow).where(_OPEN))
 
     def unwanted(self) -> Sequence[str]:
         query = (
             select(AttemptRow.public_id)
             .join(JobRow, JobRow.id == AttemptRow.job_id)
-            .where(AttemptRow.state == AttemptState.PRINTING, JobRow.cancel_requested_at.is_not(None))
+            .where(_OPEN, AttemptRow.state == AttemptState.PRINTING, JobRow.cancel_requested_at.is_not(None))
         )
         return self._session.scalars(query).all()
 
     def open_of_jobs(self, job_ids: Sequence[int]) -> Sequence[Attempt]:
-        return self._all(select(AttemptRow).where(AttemptRow.job_id.in_(job_ids), AttemptRow.state.in_(OPEN)))
+        return self._all(select(AttemptRow).where(AttemptRow.job_id.in_(job_ids), _OPEN))
 
     def open_of_printer(self, printer_id: int) -> Attempt | None:
         return self._one(
-            select(AttemptRow).where(AttemptRow.printer_id == printer_id, AttemptRow.state.in_(OPEN))
+            select(AttemptRow).where(AttemptRow.printer_id == printer_id, _OPEN)
         )
 
     def by_print(self, print_id: int) -> Attempt | None:

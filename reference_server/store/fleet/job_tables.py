@@ -25,6 +25,9 @@ class Rank(TypeDecorator[Priority]):
 
 
 IS_OPEN = f"state IN ({', '.join(repr(state.value) for state in OPEN)})"
+WAITS = "waiting > 0"
+"""As text, in the indexes and in what asks for them: SQLite takes a partial index only where the same words stand, and
+a parameter is none of them."""
 
 
 class JobRow(Base):
@@ -39,7 +42,7 @@ class JobRow(Base):
         Index("ix_fleet_jobs_state", "organization_id", "state", "created_at", "id"),
         Index("ix_fleet_jobs_wanted_printer_id", "wanted_printer_id"),
         Index(
-            "ix_fleet_jobs_queue", "organization_id", "priority", "created_at", "id", sqlite_where=text("waiting > 0")
+            "ix_fleet_jobs_queue", "organization_id", "priority", "created_at", "id", sqlite_where=text(WAITS)
         ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)

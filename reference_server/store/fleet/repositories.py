@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 
 from sqlalchemy import delete, func, insert, select, update
@@ -235,6 +235,11 @@ class SqlFleetPrinters:
     def by_public_id(self, public_id: str) -> FleetPrinter | None:
         row = self._session.scalars(select(FleetPrinterRow).where(FleetPrinterRow.public_id == public_id)).first()
         return to_entity(row, FleetPrinter) if row else None
+
+    def public_ids(self, printer_ids: Collection[int]) -> Mapping[int, str]:
+        query = select(FleetPrinterRow.printer_id, FleetPrinterRow.public_id)
+        found = self._session.execute(query.where(FleetPrinterRow.printer_id.in_(printer_ids)))
+        return {row[0]: row[1] for row in found}
 
     def of_account(self, user_id: int) -> Sequence[FleetPrinter]:
         query = (

@@ -15,7 +15,6 @@ from reference_server.services.fleet.jobs.ledger import Ledger
 from reference_server.services.fleet.jobs.model import (
     MOST_COPIES,
     MOST_RETRIES,
-    Attempt,
     AttemptState,
     Job,
     JobQuery,
@@ -23,7 +22,7 @@ from reference_server.services.fleet.jobs.model import (
     Priority,
 )
 from reference_server.services.fleet.jobs.slots import Readiness, queued, slots
-from reference_server.services.fleet.jobs.views import JobCard, attempt_view, card
+from reference_server.services.fleet.jobs.views import JobCard, attempt_views, cards
 from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.once import Once
 from reference_server.services.fleet.plan import Plan, Quota
@@ -84,10 +83,8 @@ class FleetJobs:
             return self._cards(tx, jobs), total
 
     def _cards(self, tx: Transaction, jobs: Sequence[Job]) -> Sequence[JobCard]:
-        active: dict[int, list[Attempt]] = {}
-        for attempt in tx.fleet.jobs.open_of_jobs([job.id for job in jobs if job.active]):
-            active.setdefault(attempt.job_id, []).append(attempt)
-        return [card(tx, job, tuple(active.get(job.id, ()))) for job in jobs]
+        active = [job.id for job in jobs if job.active]
+        return cards(tx, jobs, tx.fleet.jobs.open_of_jobs(active) if active else ())
 
     def get(self, caller: Identity, public_id: str) -> JobCard:
         """With its attempts."""
@@ -96,8 +93,8 @@ class FleetJobs:
 
     def _whole(self, tx: Transaction, job: Job) -> JobCard:
         attempts = tx.fleet.jobs.attempts(job.id)
-        found = card(tx, job, tuple(attempt for attempt in attempts if attempt.state.open))
-        found.view["attempts"] = [attempt_view(tx, attempt) for attempt in attempts]
+        (found,) = cards(tx, [job], [attempt for attempt in attempts if attempt.state.open])
+        found.view["attempts"] = attempt_views(tx, attempts)
         return found
 
     def why_waiting(self, caller: Identity, jobs: Sequence[Job], ready: Mapping[int, Readiness]) -> dict[int, str]:

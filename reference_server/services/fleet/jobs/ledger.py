@@ -12,7 +12,7 @@ from typing import Any
 
 from reference_server.services.fleet import ids
 from reference_server.services.fleet.jobs.model import MOST_MISSES, Attempt, AttemptState, Job, JobState
-from reference_server.services.fleet.jobs.views import job_view
+from reference_server.services.fleet.jobs.views import Names, job_view
 from reference_server.services.model import EndedReason, Print
 from reference_server.services.ports import Transaction
 from reference_server.services.secrets import RandomBytes
@@ -69,7 +69,7 @@ class Ledger:
         return self.keep(job, replace(job, waiting=0, failed=job.failed + job.waiting, reason=reason))
 
     def tell(self, name: str, job: Job) -> None:
-        view = job_view(self._tx, job, self._tx.files.get(job.file_id))
+        view = job_view(job, Names(self._tx, [job]), self._tx.files.get(job.file_id))
         self._tx.fleet.events.emit(job.organization_id, name, job.public_id, {"job": view}, self._now)
 
     def job_of(self, attempt: Attempt) -> Job:

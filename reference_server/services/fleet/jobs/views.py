@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -31,21 +32,25 @@ def when(value: datetime | None) -> str | None:
     return f"{text}.{whole.microsecond // 1000:03d}Z" if whole.microsecond >= 1000 else f"{text}Z"
 
 
-def _printer(tx: Transaction, printer_id: int | None) -> str | None:
-    found = tx.fleet.printers.get(printer_id) if printer_id is not None else None
-    return found.public_id if found is not None else None
+class Names:
+    """What jobs of one organization name, looked up once for all of a page."""
 
+    def __init__(self, tx: Transaction, jobs: Sequence[Job]) -> None:
+        printers = {each for job in jobs for each in (job.printer_id, job.wanted_printer_id) if each is not None}
+        people = {job.created_by for job in jobs if job.created_by is not None}
+        self._printers = tx.fleet.printers.public_ids(printers) if printers else {}
+        self._people = {each: tx.fleet.organizations.of_member(each)[1].public_id for each in people}
+        organizations = {job.organization_id for job in jobs if job.group_id is not None}
+        self._groups = {group.id: group for each in organizations for group in tx.fleet.groups.all(each)}
 
-def _group(tx: Transaction, job: Job) -> Group | None:
-    if job.group_id is None:
-        return None
-    return next((group for group in tx.fleet.groups.all(job.organization_id) if group.id == job.group_id), None)
+    def printer(self, printer_id: int | None) -> str | None:
+        return self._printers.get(printer_id) if printer_id is not None else None
 
+    def group(self, job: Job) -> Group | None:
+        return self._groups.get(job.group_id) if job.group_id is not None else None
 
-def _person(tx: Transaction, job: Job) -> str | None:
-    if job.created_by is None:
-        return None
-    return tx.fleet.organizations.of_member(job.created_by)[1].public_id
+    def person(self, job: Job) -> str | None:
+        return self._people.get(job.created_by) if job.created_by is not None else None
 
 
 def progress_of(job: Job, active: float = 0.0) -> int:
@@ -53,15 +58,15 @@ def progress_of(job: Job, active: float = 0.0) -> int:
     return int((100 * job.completed + active) / job.copies)
 
 
-def job_view(tx: Transaction, job: Job, file: GCodeFile | None = None) -> dict[str, Any]:
+def job_view(job: Job, names: Names, file: GCodeFile | None = None) -> dict[str, Any]:
     """What is stored; progress and elapsed time of a print that runs, and the file's address, are the API's to add."""
-    group = _group(tx, job)
+    group = names.group(job)
     return {
         "id": job.public_id,
         "name": job.name,
         "status": job.state.value,
         "priority": job.priority.word,
-        "printer_id": _printer(tx, job.printer_id if job.printer_id is not None else job.wanted_printer_id),
+        "printer_id": names.printer(job.printer_id if job.printer_id is not None else job.wanted_printer_id),
         "progress": progress_of(job),
         "file_url": None,
         "file": {
@@ -84,7 +89,7 @@ def job_view(tx: Transaction, job: Job, file: GCodeFile | None = None) -> dict[s
             "cancelled": job.cancelled,
         },
         "retries": job.retries,
-        "wanted_printer_id": _printer(tx, job.wanted_printer_id),
+        "wanted_printer_id": names.printer(job.wanted_printer_id),
         "printer_model": job.model,
         "group": group.name if group is not None else None,
         "group_id": group.public_id if group is not None else None,
@@ -93,7 +98,7 @@ def job_view(tx: Transaction, job: Job, file: GCodeFile | None = None) -> dict[s
         "waiting_reason": None,
         "reason": job.reason,
         "cancelling": job.cancel_requested_at is not None and not job.state.over,
-        "created_by": _person(tx, job),
+        "created_by": names.person(job),
         "created_at": when(job.created_at),
         "updated_at": when(job.updated_at),
         "started_at": when(job.started_at),
@@ -101,12 +106,17 @@ def job_view(tx: Transaction, job: Job, file: GCodeFile | None = None) -> dict[s
     }  # fmt: skip
 
 
-def attempt_view(tx: Transaction, attempt: Attempt) -> dict[str, Any]:
+def attempt_views(tx: Transaction, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    printers = tx.fleet.printers.public_ids({attempt.printer_id for attempt in attempts}) if attempts else {}
+    return [_attempt_view(attempt, printers.get(attempt.printer_id)) for attempt in attempts]
+
+
+def _attempt_view(attempt: Attempt, printer: str | None) -> dict[str, Any]:
     return {
         "id": attempt.public_id,
         "copy": attempt.copy,
         "number": attempt.number,
-        "printer_id": _printer(tx, attempt.printer_id),
+        "printer_id": printer,
         "state": attempt.state.value,
         "print_id": attempt.print_id,
         "reason": attempt.reason,
@@ -119,6 +129,15 @@ def attempt_view(tx: Transaction, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def card(tx: Transaction, job: Job, active: tuple[Attempt, ...] = ()) -> JobCard:
-    file = tx.files.get(job.file_id)
-    return JobCard(job, job_view(tx, job, file), file, active)
+def cards(tx: Transaction, jobs: Sequence[Job], active: Sequence[Attempt] = ()) -> list[JobCard]:
+    """`active`: the open attempts of any of them."""
+    names = Names(tx, jobs)
+    files = {file.id: file for file in tx.files.of_ids({job.file_id for job in jobs})} if jobs else {}
+    of_job: dict[int, list[Attempt]] = {}
+    for attempt in active:
+        of_job.setdefault(attempt.job_id, []).append(attempt)
+    found = []
+    for job in jobs:
+        file = files.get(job.file_id)
+        found.append(JobCard(job, job_view(job, names, file), file, tuple(of_job.get(job.id, ()))))
+    return found
