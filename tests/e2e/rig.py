@@ -35,7 +35,8 @@ def unix(text: str) -> float:
 
 
 def start_server(folder: Path, host: str = "127.0.0.1") -> Server:
-    server = Server(from_sources(), folder, host=host, more=["--fleet-calls-per-hour", "100000"])
+    more = ["--fleet-calls-per-hour", "100000", "--allow-loopback-addresses", "yes"]
+    server = Server(from_sources(), folder, host=host, more=more)
     server.start()
     server.set_up(PASSWORD)
     return server
