@@ -225,10 +225,10 @@ class Accounts:
             return self._end_sessions(tx, user, keep)
 
     def credentials_of(self, user: User) -> list[str]:
-        """The hashes of his sessions and keys: what Hub.revoke lets go."""
+        """The hashes of his sessions and keys, revoked ones too: what Hub.revoke lets go."""
         with self._store.read() as tx:
             sessions = [session.token_hash for session in tx.sessions.of_user(user.id)]
-            return sessions + [key.key_hash for key in tx.api_keys.of_user(user.id) if key.revoked_at is None]
+            return sessions + [key.key_hash for key in tx.api_keys.of_user(user.id)]
 
     def user(self, user_id: int) -> User | None:
         with self._store.read() as tx:

@@ -132,7 +132,7 @@ async def change_user(user_id: str, context: Services, caller: UsersWrite, chang
 @router.delete("/{user_id}", status_code=204, summary="Remove a person from the organization")
 async def remove_user(user_id: str, context: Services, caller: Anybody) -> Response:
     """Scope `users:write`; by log-in everybody may leave (`me`). The person's log-in stays, with an organization of its
-    own and nothing in it; keys that the person made for this organization are void."""
+    own and nothing in it; the person's keys end."""
     gone = await run_in_threadpool(context.fleet.people.remove, caller.identity, user_id)
     await _let_go(context, gone, "no member of the organization any more")
     return empty(204)

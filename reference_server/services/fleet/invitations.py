@@ -13,7 +13,7 @@ from reference_server.services.errors import Conflict, Forbidden, NotFound
 from reference_server.services.fleet import ids
 from reference_server.services.fleet.keys import Identity
 from reference_server.services.fleet.model import Invitation, Organization, Role
-from reference_server.services.fleet.people import check_role, is_open, seats_taken
+from reference_server.services.fleet.people import check_role, end_keys, is_open, seats_taken
 from reference_server.services.fleet.plan import Plan, Quota
 from reference_server.services.model import User
 from reference_server.services.ports import Store, Transaction
@@ -145,7 +145,7 @@ def create_member(
 
 
 def join(tx: Transaction, user: User, organization: Organization, role: Role, now: datetime) -> None:
-    """He leaves his own organization, which goes. Raises Conflict: others are in it, or printers are."""
+    """He leaves his own organization, which goes; his keys end. Raises Conflict: others are in it, or printers are."""
     rows = tx.fleet.organizations
     own, member = rows.of_member(user.id)
     if own.id == organization.id:
@@ -158,5 +158,6 @@ def join(tx: Transaction, user: User, organization: Organization, role: Role, no
         raise Conflict("There are others in your own organization: remove them first.")
     if (code := tx.codes.valid(user.id, None, now)) is not None:
         tx.codes.save(replace(code, expired_at=now))  # else it would link a printer to an account that nobody sees
+    end_keys(tx, user, now)
     rows.put_member(replace(member, organization_id=organization.id, role=role))
     rows.remove(own.id)

@@ -20,6 +20,14 @@ USERS_WRITE = "users:write"
 Person = tuple[Member, User]
 
 
+def end_keys(tx: Transaction, user: User, now: datetime) -> None:
+    """Those for the Obico API. A key is given to a program for the printers of one organization: it does not come along
+    into another."""
+    for key in tx.api_keys.of_user(user.id):
+        if key.revoked_at is None:
+            tx.api_keys.save(replace(key, revoked_at=now))
+
+
 def is_open(invitation: Invitation, now: datetime) -> bool:
     return invitation.used_at is None and now < invitation.expires_at
 
@@ -86,6 +94,7 @@ class People:
             if user.id == caller.account.id:
                 raise Conflict("The printers are this person's: whoever founded the organization stays its owner.")
             tx.fleet.keys.revoke_of(caller.organization.id, user.id, self._now())
+            end_keys(tx, user, self._now())
             tx.fleet.organizations.remove_member(user.id)
             tx.fleet.organizations.of_member(user.id)
             return user

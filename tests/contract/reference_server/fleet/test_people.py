@@ -228,7 +228,10 @@ def test_an_existing_user_joins_if_nothing_is_lost(tmp_path: Path) -> None:
         join = "/api/v1/auth/invitation/join/"
         assert "printers" in (await bob.http.post(join, json=body)).json()["detail"]
         await bob.http.delete(f"/api/v1/printers/{printer['id']}/")
+        key = (await bob.http.post("/api/v1/api_keys/", json={"name": "an app"})).json()["key"]
         answer = await bob.http.post(join, json=body)
+        refused_key = await farm.people["ada"].http.get("/api/v1/printers/", headers={"X-API-KEY": key})
+        assert refused_key.status_code == 401  # given for his own printers, not for ada's
         assert (answer.status_code, answer.json()) == (200, {"organization": "ada"})
         assert (await bob.http.post(f"/api/v1/octo/verify/?code={code}")).status_code == 404  # his code went too
         assert (await bob.http.get("/v1/organization")).json()["id"] != own

@@ -1,6 +1,6 @@
 // The printer's own web interface: opening it, and the programs that may.
 import * as api from "../api.js";
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { moment, text } from "../format.js";
 import { printerName } from "../state.js";
 import { confirmAction, openDialog } from "./confirm.js";
@@ -48,7 +48,8 @@ class Programs extends Panel {
   async #load(made = null) {
     const { keys } = await api.webInterface(this.printer.id);
     const name = field("Name of the program", h("input", { type: "text", maxlength: 100, autocomplete: "off", placeholder: "OctoApp" }));
-    this.keys.replaceChildren(
+    fill(
+      this.keys,
       made
         ? h(
             "div",
