@@ -51,6 +51,9 @@ CODES: tuple[tuple[type[ServiceError], str, int], ...] = (
 CODE_OF_STATUS = {401: "invalid_api_key", 403: "insufficient_permissions", 404: "resource_not_found"}
 
 
+NO_SUCH_FIELD = "There is no such field to set."
+
+
 def body(code: str, message: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"success": False, "error": {"code": code, "message": message, "details": dict(details or {})}}
 
@@ -87,7 +90,8 @@ async def _validation_error(request: Request, error: Exception) -> Response:  # 
             in_body = in_body or entry["loc"][0] == "body"
             # ("query", name), ("body", name, …); ("body", 17) is a place in text that is not JSON.
             parts = [str(part) for part in entry["loc"][1:] if isinstance(part, str)]
-            details.setdefault(".".join(parts) or "body", str(entry["msg"]))
+            text = NO_SUCH_FIELD if entry["type"] == "extra_forbidden" else str(entry["msg"])
+            details.setdefault(".".join(parts) or "body", text)
     words = "; ".join(f"{field}: {text}" for field, text in details.items())[:1000]
     return Json(body("invalid_request", words or "The request is not valid.", details), 422 if in_body else 400)
 

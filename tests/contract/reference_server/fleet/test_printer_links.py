@@ -82,7 +82,7 @@ def test_without_an_agent_there_it_says_what_to_do(tmp_path: Path) -> None:
         assert "Type the code in" in made["note"]
         assert made["link_code"].isdigit()
         assert made["link_expires_at"] > made["created_at"]
-        again = (await client.post(f"/printers/{made['id']}/link", {})).json()
+        again = (await client.http.post(f"/printers/{made['id']}/link")).json()
         assert again["link_code"] == made["link_code"]  # while it is good
         assert farm.context.linking.verify(made["link_code"], "192.0.2.1").record.printer.id == made["obico_id"]
         fresh = (await client.post(f"/printers/{made['id']}/link", {})).json()
