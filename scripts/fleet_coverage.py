@@ -23,7 +23,7 @@ from api_coverage import ROOT, SEEDS, claims
 
 PAGE = ROOT / "docs" / "fleet-coverage.md"
 UNFINISHED = True
-"""While the fleet API is being built: rows without a test are shown, and do not fail."""
+"""While the fleet API is being built: the page may be behind."""
 
 CALL = re.compile(r"(GET|POST|PATCH|DELETE) (/v1/[\w/:-]+)(?:\?(\S+))?(?:\s+#.*)?")
 BULLET = re.compile(r"• ([\w.*, ]+?) - (.+)|• ([\w., ]+)")
@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         PAGE.write_text(text, encoding="utf-8")
     elif not UNFINISHED and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text):
         faults.append(f"{PAGE.relative_to(ROOT)} is not up to date: run scripts/fleet_coverage.py")
-    faults += [] if UNFINISHED else missing
+    faults += missing
     for fault in faults:
         print(fault, file=sys.stderr)  # noqa: T201 - the same
     if not faults:

@@ -125,7 +125,7 @@ def result(call: Call[T], outcome: Answer | Lost) -> T:
         raise error_of(outcome)
     try:
         if call.text:
-            return call.read(outcome.content.decode("utf-8"))
+            return call.read(outcome.content.decode("utf-8-sig"))  # CSV begins with the mark that Excel wants
         return call.read(json.loads(outcome.content) if outcome.content else None)
     except UnexpectedAnswer as error:
         error.status, error.request_id = outcome.status, request_id

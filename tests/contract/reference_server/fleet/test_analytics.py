@@ -55,7 +55,8 @@ def rows(answer: Any) -> list[dict[str, str]]:
 
 
 @covers_fleet(
-    "GET /v1/analytics/fleet", "GET /v1/analytics/fleet ?{from,to,group}", "Fleet.period.{from,to}",
+    "GET /v1/analytics/fleet", "GET /v1/analytics/fleet ?{from,to,group}", "Fleet.{period,metrics}",
+    "Fleet.period.{from,to}",
     "Fleet.metrics.{total_printers,active_printers,utilization_rate,jobs_completed,success_rate,total_print_time}",
     "Fleet.metrics.{material_consumed,estimated_cost}", "GET /v1/analytics/printers/{id}", "GET /v1/analytics/jobs",
     "GET /v1/analytics/materials",

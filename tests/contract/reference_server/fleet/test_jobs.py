@@ -220,8 +220,8 @@ def test_wishes_that_are_refused(tmp_path: Path) -> None:
 
 @covers_fleet(
     "GET /v1/jobs", "GET /v1/jobs ?{status,priority,printer_id,from,to}", "GET /v1/jobs ?status=queued",
-    "GET /v1/jobs ?status=cancelled", "GET /v1/jobs ?priority={low,normal,high,urgent}", "list ?sort", "list ?fields",
-    "DELETE /v1/jobs/{id}",
+    "GET /v1/jobs ?status=cancelled", "GET /v1/jobs ?priority={low,normal,high,urgent}", "list ?{sort,fields}",
+    "list ?sort=priority", "DELETE /v1/jobs/{id}",
 )  # fmt: skip
 def test_lists(tmp_path: Path) -> None:
     async def tell(farm: Farm) -> None:
