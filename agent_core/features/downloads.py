@@ -270,7 +270,7 @@ class Downloads:
             elif trouble is not None and not self._stopped and not run.servers_will:
                 self._alert(run.wanted.name, trouble)
             if trouble is None or not self._stopped:  # else it is told at the next start
-                self._around.store.remove(RECORD_KEY)
+                self._forget()
         finally:
             self._over(run)
             if run.wanted.order is not None:
@@ -281,6 +281,12 @@ class Downloads:
         with self._lock:
             self._run = None
         run.ended.set()
+
+    def _forget(self) -> None:
+        try:
+            self._around.store.remove(RECORD_KEY)
+        except OSError as error:
+            _log.warning("the record of a download cannot be removed: %s", error)
 
     def _note(self, run: _Run, order: str, trouble: str | None) -> None:
         """What became of its order. Once the host was told to start, it alone knows, and what it said is not enough: a

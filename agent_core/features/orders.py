@@ -203,8 +203,8 @@ class Orders:
                 self._wake.set()
 
             worker = self._worker = Worker("orders", limit=1, on_stop=end)
-        worker.start()
-        worker.submit(lambda: self._work(worker, http))
+            worker.submit(lambda: self._work(worker, http))
+            worker.start()
 
     def _work(self, worker: Worker, http: Http) -> None:
         begun, tries = self._around.clock.monotonic(), 0

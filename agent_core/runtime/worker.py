@@ -46,8 +46,9 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"obico-{self.name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"obico-{self.name}", daemon=True)
+        thread.start()
+        self._thread = thread  # only now: nobody can wait for a thread that has not begun
 
     def submit(self, task: Task) -> bool:
         """Queues a task; never blocks. False (and counted in `dropped`) if the inbox is full or the worker stops."""
