@@ -161,12 +161,21 @@ class CrashRun:
                 self._server.process.start()
                 self._kills["server"] += 1
             else:
-                agent = self._chance.choice(self._agents)
+                agent = self._victim()
                 agent.process.kill()
                 agent.process.start()
                 self._kills["agent"] += 1
             if (number + 1) % 25 == 0:
                 self._say(f"{number + 1} kills, {self._submitted} jobs put in")
+
+    def _victim(self) -> FarmAgent:
+        """Every second time one whose copy is being handed over, if there is any: that lasts a second, a print two."""
+        anybody = self._chance.choice(self._agents)
+        if self._chance.random() < 0.5:
+            return anybody
+        rows = self._rows("SELECT printer_id FROM fleet_attempts WHERE state IN ('offered', 'starting')")
+        busy = [agent for agent in self._agents if (agent.printer,) in rows]
+        return self._chance.choice(busy) if busy else anybody
 
     # --- the end ---
 
@@ -200,9 +209,11 @@ class CrashRun:
 
     def _events(self) -> list[Event]:
         """What the server has written into its database, in that order."""
+        return [Event(*row) for row in self._rows("SELECT public_id, name, object_id FROM fleet_events ORDER BY id")]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(f"file:{self._server.database}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT public_id, name, object_id FROM fleet_events ORDER BY id").fetchall()
-        return [Event(*row) for row in rows]
+            return database.execute(query).fetchall()
 
     def _judge(self, events: list[Event]) -> Verdict:
         jobs = [self._rest.get(f"/v1/jobs/{job['id']}") for job in self._rest.every("/v1/jobs?sort=created_at")]
