@@ -34,7 +34,7 @@ _OPTIONS = ("--fleet-calls-per-hour", "10000000", "--allow-loopback-addresses", 
 class Options:
     """`kills` of processes, one in `server_share` of the server; a print takes 1 to `longest` s; `refuses`: as the
     receiver's; `pause`: mean seconds between kills; `limit`: seconds for all of it. One print in `spoiled` fails;
-    `slow`: seconds that hosts take to keep a file and to start a print, so that something is killed in between."""
+    `slow`: seconds at the most that hosts take to keep a file and to start a print: something is killed in between."""
 
     seed: int
     kills: int = 300
@@ -46,7 +46,7 @@ class Options:
     server_share: int = 5
     refuses: int = 10
     spoiled: int = 25
-    slow: float = 0.5
+    slow: float = 3.0
     limit: float = 1800.0
 
 
@@ -169,13 +169,15 @@ class CrashRun:
                 self._say(f"{number + 1} kills, {self._submitted} jobs put in")
 
     def _victim(self) -> FarmAgent:
-        """Every second time one whose copy is being handed over, if there is any: that lasts a second, a print two."""
+        """Every second time one whose print has been permitted and has not begun, or else whose copy is being handed
+        over, if there is any: that lasts a moment, and is where something can be lost or done twice."""
         anybody = self._chance.choice(self._agents)
         if self._chance.random() < 0.5:
             return anybody
-        rows = self._rows("SELECT printer_id FROM fleet_attempts WHERE state IN ('offered', 'starting')")
-        busy = [agent for agent in self._agents if (agent.printer,) in rows]
-        return self._chance.choice(busy) if busy else anybody
+        handed = self._rows("SELECT state, printer_id FROM fleet_attempts WHERE state IN ('starting', 'offered')")
+        first = max((state for state, _ in handed), default="")  # alphabetical, as it happens
+        there = [agent for agent in self._agents if (first, agent.printer) in handed]
+        return self._chance.choice(there) if there else anybody
 
     # --- the end ---
 

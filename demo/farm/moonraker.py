@@ -112,7 +112,7 @@ class SimMoonraker:
 
     async def _dawdle(self) -> None:
         if self._slow:
-            await asyncio.sleep(self._chance.uniform(0.0, self._slow))
+            await asyncio.sleep(self._slow * self._chance.random() ** 3)  # a moment as a rule, at times long
 
     def _answer(self, call: dict[str, Any], outgoing: asyncio.Queue[str]) -> None:
         answer: dict[str, Any]
