@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -110,11 +110,10 @@ async def create_printer(request: Request, context: Services, caller: PrintersWr
 @router.post("/{printer_id}/link", response_model=LinkShown, summary="Link a printer, anew if need be")
 async def link_printer(
     printer_id: str, request: Request, context: Services, caller: PrintersWrite,
-    connection: ConnectionGiven | None = None,
+    given: Annotated[ConnectionGiven, Body(default_factory=ConnectionGiven)],
 ) -> Response:  # fmt: skip
     """A code to type in on the printer's host; with `connection_url` its agent is given it. Whoever comes with the code
     speaks for this printer from then on, and an agent that did so before is cut off."""
-    given = connection or ConnectionGiven()
     base = await _usable(context, given)
     entry = await run_in_threadpool(context.fleet.printers.entry, caller.identity, printer_id)
     link = await _link(request, context, caller, entry.record.printer.id, base, given)
