@@ -53,6 +53,7 @@ class JobMetrics(PrinterMetrics):
 
     jobs_total: int
     jobs_printing: int
+    jobs_queued: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,7 @@ class PrinterMetrics(Metrics):
 class JobMetrics(PrinterMetrics):
     jobs_total: Annotated[int, Field(description="Prints that ended in the period.")]
     jobs_printing: Annotated[int, Field(description="Under way now.")]
+    jobs_queued: Annotated[int, Field(description="Jobs with copies that wait now, for whatever printer.")]
 
 
 class Point(Metrics):

@@ -135,8 +135,12 @@ class FleetAnalytics:
             failures = tx.fleet.prints.failures(
                 asked.scope, _unix(asked.span.since), _unix(asked.span.until), MOST_FAILURES
             )
+            queued = tx.fleet.jobs.count_waiting(caller.organization.id)
         found = self._figures(caller, asked, parts)
-        more = {"jobs_total": added(parts).ended, "jobs_printing": sum(job.ended is None for job in going_on)}
+        more = {
+            "jobs_total": added(parts).ended, "jobs_printing": sum(job.ended is None for job in going_on),
+            "jobs_queued": queued,
+        }  # fmt: skip
         return JobFigures(replace(found, metrics={**more, **found.metrics, **_lengths(parts)}), failures)
 
     def materials(self, caller: Identity, query: Query) -> MaterialFigures:

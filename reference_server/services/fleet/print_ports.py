@@ -93,7 +93,8 @@ class FleetPrints(Protocol):
         """Those with an ended print that touches the time."""
 
     def going_on(self, scope: Scope) -> Sequence[OpenPrint]:
-        """The prints under way; of one that is over but not yet closed `ended` is known."""
+        """The prints under way. `ended`: of one that is over but not yet closed, and where its printer was archived
+        meanwhile: nobody watches it any more."""
 
     def materials(self, scope: Scope, since: float, until: float) -> Sequence[MaterialSum]: ...
     def failures(self, scope: Scope, since: float, until: float, limit: int) -> Sequence[tuple[str, int]]:

@@ -144,8 +144,8 @@ class SqlFleetPrints:
 
     def going_on(self, scope: Scope) -> Sequence[OpenPrint]:
         query = (
-            select(PrintRow.printer_id, PrintRow.started_at, PrintRow.finished_at, PrintRow.cancelled_at,
-                   PrintRow.print_time)
+            select(PrintRow.printer_id, PrintRow.started_at, PrintRow.print_time, PrintRow.finished_at,
+                   PrintRow.cancelled_at, PrinterRow.archived_at, PrinterRow.deleted_at)
             .join(PrinterRow, PrinterRow.current_print_id == PrintRow.id)
             .where(PrinterRow.user_id == scope.user_id, PrintRow.id.not_in(select(FleetPrintRow.print_id).where(
                 FleetPrintRow.print_id == PrintRow.id)))
@@ -153,9 +153,9 @@ class SqlFleetPrints:
         if scope.printer_ids is not None:
             query = query.where(PrinterRow.id.in_(scope.printer_ids) if scope.printer_ids else false())
         found = []
-        for printer_id, started, finished, cancelled, seconds in self._session.execute(query):
-            ended = finished or cancelled
-            found.append(OpenPrint(printer_id, started.timestamp(), ended.timestamp() if ended else None, seconds))
+        for printer_id, started, seconds, *ends in self._session.execute(query):
+            ended = min((at.timestamp() for at in ends if at is not None), default=None)
+            found.append(OpenPrint(printer_id, started.timestamp(), ended, seconds))
         return found
 
     def materials(self, scope: Scope, since: float, until: float) -> Sequence[MaterialSum]:
