@@ -29,4 +29,8 @@ def test_the_api_is_read_searched_and_linked(page: Page, context: BrowserContext
     page.goto("/api/docs#object-Printer")
     page.reload()  # an address with a fragment is read when the page is made
     expect(page.locator("#object-Printer")).to_have_attribute("open", "")
+    page.get_by_role("link", name="Fleet (/v1)").click()
+    fleet = context.request.get("/v1/openapi.json").json()
+    expect(page.locator("details.call")).to_have_count(sum(len(methods) for methods in fleet["paths"].values()))
+    expect(page.locator("#create_job summary")).to_contain_text("/v1/jobs")
     assert asked == {urlsplit(server.url).netloc}

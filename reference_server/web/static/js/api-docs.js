@@ -1,8 +1,11 @@
-// Shows /api/openapi.json to people: calls by tag, then objects. No library, nothing from elsewhere.
+// Shows /api/openapi.json to people, or with ?api=v1 the fleet API's: calls by tag, then objects. No library, nothing
+// from elsewhere.
 import { h, setText, show } from "./dom.js";
 
 const main = document.getElementById("main");
 const state = document.getElementById("state");
+const FLEET = new URLSearchParams(location.search).get("api") === "v1";
+const DOCUMENT = FLEET ? "/v1/openapi.json" : "/api/openapi.json";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 /** Text with `code` and **strong** as nodes. */
@@ -57,6 +60,7 @@ function example(value) {
 function contents(content) {
   return Object.entries(content ?? {}).flatMap(([media, each]) => [
     h("p", {}, h("code", {}, media), ": ", ...type(each.schema)), example(each.example),
+    ...Object.values(each.examples ?? {}).map((one) => example(one.value)),
   ]);
 }
 
@@ -115,10 +119,11 @@ function filter(word) {
 
 function render(spec) {
   setText(document.getElementById("version"), spec.info.version);
+  const base = FLEET ? spec.servers[0].url : "";
   const byTag = new Map(spec.tags.map((tag) => [tag.name, { text: tag.description, calls: [] }]));
   for (const [path, methods] of Object.entries(spec.paths)) {
     for (const method of METHODS.filter((each) => methods[each])) {
-      byTag.get(methods[method].tags[0])?.calls.push(call(path, method, methods[method]));
+      byTag.get(methods[method].tags[0])?.calls.push(call(base + path, method, methods[method]));
     }
   }
   const sections = [...byTag].filter(([, tag]) => tag.calls.length)
@@ -130,8 +135,13 @@ function render(spec) {
   main.replaceChildren(...paragraphs(spec.info.description), ...sections);
 }
 
+for (const link of document.querySelectorAll("#which a")) {
+  if (link.search === (FLEET ? "?api=v1" : "")) link.setAttribute("aria-current", "page");
+}
+document.getElementById("document").href = DOCUMENT;
+
 try {
-  const answer = await fetch("/api/openapi.json");
+  const answer = await fetch(DOCUMENT);
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   render(await answer.json());
   document.getElementById("filter").addEventListener("input", (event) => filter(event.target.value.trim().toLowerCase()));
