@@ -38,8 +38,10 @@ class JobRow(Base):
         Index("ix_fleet_jobs_started", "organization_id", "started_at", "id"),
         Index("ix_fleet_jobs_completed", "organization_id", "completed_at", "id"),
         Index("ix_fleet_jobs_name", "organization_id", "name", "id"),
-        Index("ix_fleet_jobs_priority", "organization_id", "priority", "created_at", "id"),
-        Index("ix_fleet_jobs_state", "organization_id", "state", "created_at", "id"),
+        Index("ix_fleet_jobs_priority", "organization_id", "priority", "id"),
+        Index("ix_fleet_jobs_state", "organization_id", "state", "id"),
+        Index("ix_fleet_jobs_state_created", "organization_id", "state", "created_at", "id"),
+        Index("ix_fleet_jobs_state_priority", "organization_id", "state", "priority", "id"),
         Index("ix_fleet_jobs_wanted_printer_id", "wanted_printer_id"),
         Index(
             "ix_fleet_jobs_queue", "organization_id", "priority", "created_at", "id", sqlite_where=text(WAITS)

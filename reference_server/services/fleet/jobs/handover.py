@@ -30,6 +30,9 @@ LOST_WATCHED = timedelta(hours=24)
 
 REASON_LIMIT = 500
 
+ASSIGNED_AT_ONCE = 10
+"""Copies in one transaction: other writers wait for its end."""
+
 WITHDRAWN = "the server has taken the order back"
 NOT_SEEN = "the start did not show within 5 minutes; look at the printer's bed"
 
@@ -87,8 +90,11 @@ class HandOver:
 
     def assign(self, wanted: Sequence[Assignment]) -> int:
         """How many copies have a printer now. What has changed since the plan was made is left out."""
-        with self._store.write() as tx:
-            return sum(self._assign(tx, each) for each in wanted)
+        given = 0
+        for start in range(0, len(wanted), ASSIGNED_AT_ONCE):
+            with self._store.write() as tx:
+                given += sum(self._assign(tx, each) for each in wanted[start : start + ASSIGNED_AT_ONCE])
+        return given
 
     def _assign(self, tx: Transaction, wanted: Assignment) -> bool:
         job, printer = tx.fleet.jobs.get(wanted.job_id), tx.printers.get(wanted.printer_id)

@@ -315,7 +315,7 @@ def _jobs() -> None:
     op.create_index("ix_fleet_jobs_completed", "fleet_jobs", ["organization_id", "completed_at", "id"])
     op.create_index("ix_fleet_jobs_created", "fleet_jobs", ["organization_id", "created_at", "id"])
     op.create_index("ix_fleet_jobs_name", "fleet_jobs", ["organization_id", "name", "id"])
-    op.create_index("ix_fleet_jobs_priority", "fleet_jobs", ["organization_id", "priority", "created_at", "id"])
+    op.create_index("ix_fleet_jobs_priority", "fleet_jobs", ["organization_id", "priority", "id"])
     op.create_index(
         "ix_fleet_jobs_queue",
         "fleet_jobs",
@@ -323,7 +323,9 @@ def _jobs() -> None:
         sqlite_where=sa.text("waiting > 0"),
     )
     op.create_index("ix_fleet_jobs_started", "fleet_jobs", ["organization_id", "started_at", "id"])
-    op.create_index("ix_fleet_jobs_state", "fleet_jobs", ["organization_id", "state", "created_at", "id"])
+    op.create_index("ix_fleet_jobs_state", "fleet_jobs", ["organization_id", "state", "id"])
+    op.create_index("ix_fleet_jobs_state_created", "fleet_jobs", ["organization_id", "state", "created_at", "id"])
+    op.create_index("ix_fleet_jobs_state_priority", "fleet_jobs", ["organization_id", "state", "priority", "id"])
     op.create_index("ix_fleet_jobs_updated", "fleet_jobs", ["organization_id", "updated_at", "id"])
     op.create_index("ix_fleet_jobs_wanted_printer_id", "fleet_jobs", ["wanted_printer_id"])
     op.create_table(
