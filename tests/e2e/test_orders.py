@@ -79,6 +79,13 @@ def forget_the_start(database: Path, ident: str) -> None:
         connection.execute("UPDATE records SET value = ? WHERE key = 'orders'", (json.dumps(kept),))
 
 
+def killed_after_the_start(printer: Anyone, ident: str) -> dict[str, Any]:
+    """The order as the agent found it to be after that, and told the server."""
+    with agent_down(printer) as database:
+        forget_the_start(database, ident)
+    return dict(wait_for(lambda: (order := order_in(database, ident))["told"] and order, 60, "the order to be told"))
+
+
 def filament(printer: Anyone) -> float:
     """mm of the print that has just ended: what the file extrudes, or what Klipper says that it did (its own figure
     lacks what it printed after the last status, a quarter of a second, which the stand-in's speed makes 15)."""
@@ -114,9 +121,7 @@ def test_a_job_is_printed_once_whenever_the_agent_is_killed(
             assert "restarted" in str(job.attempts[0].reason)
     last = job.attempts[-1]
     # Killed between start and the note of it: the host knows what it prints.
-    with agent_down(printer) as database:
-        forget_the_start(database, last.id)
-    told = wait_for(lambda: (order := order_in(database, last.id))["told"] and order, 60, "the order to be told")
+    told = killed_after_the_start(printer, last.id)
     assert (told["state"], told["path"].rpartition("/")[2]) == ("started", stored(printer)[0].name)
     assert printer.current()["id"] == last.print_id
     printer.finish()
@@ -125,5 +130,8 @@ def test_a_job_is_printed_once_whenever_the_agent_is_killed(
     assert (job.status, job.attempts[-1].print_id) == ("completed", last.print_id)
     (made,) = [each for each in server.rest.prints(printer.number) if "ordered" in each["filename"]]
     assert made["filament_used"] == pytest.approx(filament(printer))
+    # And what it has printed, by its own history.
+    assert killed_after_the_start(printer, last.id)["state"] == "started"
+    assert states(client.jobs.get(job.id)) == states(job)
     (part,) = stored(printer)
     part.unlink()
