@@ -57,6 +57,7 @@ try {
     show(join, true);
   } else if (asked.known) {
     setText(intro, `${what} ${asked.email} has a log-in on this server: log in with it, then open this link again.`);
+    show(document.getElementById("log-in"), true);
   } else {
     setText(intro, `${what} Choose your name and password; with them you log in from now on. This link works only once.`);
     show(form, true);

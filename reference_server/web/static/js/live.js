@@ -246,6 +246,10 @@ const actions = {
   },
 
   async link(id = null, passcode = "") {
+    if (!may("admin")) {
+      notice(limits()); // a printer's QR code leads here, whoever scans it
+      return;
+    }
     const linked = await linkPrinter(id === null ? null : store.printer(id), () => store.serverNow(), passcode);
     if (linked !== null) notice(`${printerName(linked)} is linked.`);
   },
