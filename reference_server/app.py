@@ -177,16 +177,16 @@ def make_context(
     desk = CommandDesk(hub, now, lambda: str(uuid.UUID(bytes=random(16), version=4)))
     accounts_service = make_accounts(database, now, clock, random)
     calls = PassthruDesk(hub, lambda: random(8).hex())
-    job_follower = JobFollower(now, random)
+    job_follower, bed_follower = JobFollower(now, random), BedFollower(now)
     printer_service = Printers(
-        database, now, random, removals=(SpoolsOut(now), job_follower), plan=config.plan
-    )  # fmt: skip
+        database, now, random, removals=(SpoolsOut(now), job_follower, bed_follower), plan=config.plan
+    )
     limit = config.pic_limit_per_minute
     followers = (
         NoticeWriter(),
         TimelapseFollower(now),
         PrintFollower(now),
-        BedFollower(now),
+        bed_follower,
         PrinterErrors(now),
         job_follower,
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from reference_server.services.clock import Now
 from reference_server.services.errors import Conflict, NotFound
+from reference_server.services.fleet.beds import lose_sight
 from reference_server.services.fleet.plan import UNLIMITED, Plan
 from reference_server.services.model import Printer, PrinterRecord, User, VerificationCode
 from reference_server.services.ports import Store, Transaction
@@ -94,6 +95,8 @@ class Linking:
                 if printer is None:
                     printer = tx.printers.add(Printer(0, code.user_id, DEFAULT_NAME, token, created_at=now))
                 else:
+                    if printer.agent_name is not None:  # an agent spoke for it before
+                        lose_sight(tx, printer.id, now)
                     printer = replace(printer, auth_token=token, archived_at=None)
                     tx.printers.save(printer)
                 used = replace(code, printer_id=printer.id, expired_at=now, verified_at=now)

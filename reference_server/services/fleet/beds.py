@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from reference_server.services.clock import Now
 from reference_server.services.fleet.printer_events import ERROR, printer_told
@@ -17,9 +18,21 @@ from reference_server.services.model import EndedReason, EventClass, EventKind, 
 from reference_server.services.ports import Transaction
 
 
+def lose_sight(tx: Transaction, printer_id: int, now: datetime) -> None:
+    """Its agent speaks for this printer no more, or anew: what was printed meanwhile nobody told."""
+    fleet = tx.fleet.printers.get(printer_id)
+    if fleet is not None and fleet.bed_clear:
+        tx.fleet.printers.save(replace(fleet, bed_clear=False, updated_at=now))
+
+
 class BedFollower:
+    """A Follower, and a PrinterRemoval."""
+
     def __init__(self, now: Now) -> None:
         self._now = now
+
+    def printer_removed(self, tx: Transaction, printer: Printer) -> None:
+        lose_sight(tx, printer.id, self._now())
 
     def follow(self, tx: Transaction, change: PrintChange) -> None:
         marks = [event for event in change.events if event.event_type in {EventKind.STARTED, EventKind.ENDED}]

@@ -202,6 +202,17 @@ def test_a_bed_is_clear_only_when_somebody_says_so(tmp_path: Path) -> None:
         late = PrintEvent("PrintDone", {"name": "part.gcode"}, id="evt1", at=1_790_000_450.0)
         farm.context.agent_socket._tracking.apply(record.printer.id, StatusMessage(1_790_000_400, None, late))
         assert not await bed()
+        farm.context.printers.take_settings(record.printer.id, {"agent": {"name": "octoprint_obico", "version": "3"}})
+        prints(farm, record, "PrintDone", ts=1_790_000_500)
+        await clear()
+        user = farm.context.accounts.user_named("ada")
+        code = farm.context.linking.code(user, record.printer.id).code
+        assert farm.context.linking.verify(code, "192.0.2.1").relinked
+        assert not await bed()  # what was printed while it was not linked nobody has told
+        await clear()
+        farm.context.printers.set_archived(user, record.printer.id, True)
+        farm.context.printers.set_archived(user, record.printer.id, False)
+        assert not await bed()
         await hands.close()
 
     story(tmp_path, tell)
