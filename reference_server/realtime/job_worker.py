@@ -249,7 +249,9 @@ class JobWorker:
             reason = "the print did not start within 5 minutes"
             await run_in_threadpool(self._handover.take_back, attempt.public_id, reason, missed=True)
         else:
-            await run_in_threadpool(self._handover.give_up, attempt.public_id)
+            live = self._hub.live.get(attempt.printer_id)
+            state = read.mapping(((live.status if live is not None else None) or {}).get("state")) or {}
+            await run_in_threadpool(self._handover.give_up, attempt.public_id, read.text(state.get("error")))
         self._rest(attempt.printer_id)
         self._changed.set()
 

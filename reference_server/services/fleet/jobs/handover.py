@@ -243,12 +243,14 @@ class HandOver:
             attempt = tx.fleet.jobs.attempt(attempt_id)
         return attempt is None or (not attempt.state.open and attempt.print_id is None)
 
-    def give_up(self, attempt_id: str) -> None:
-        """It was permitted, and its start did not show: it may have started all the same."""
+    def give_up(self, attempt_id: str, said: str | None = None) -> None:
+        """It was permitted, and its start did not show: it may have started all the same. `said`: the printer's own
+        words of what is wrong with it, if it has any (a print may fail before anybody has seen it)."""
         with self._store.write() as tx:
             attempt = tx.fleet.jobs.attempt(attempt_id)
             if attempt is not None and attempt.state is AttemptState.STARTING:
-                self._ledger(tx).fail(attempt, NOT_SEEN)
+                words = clean(said or "", REASON_LIMIT)
+                self._ledger(tx).fail(attempt, f"{NOT_SEEN}; the printer says: {words}" if words else NOT_SEEN)
 
     def look_again(self, attempts: Collection[Attempt]) -> None:
         """What the prints' own transactions could not know: a print that was linked to its file only later, one whose

@@ -159,6 +159,11 @@ class Shop:
             live.take_status(status, self.farm.context.clock(), may_be_old=False)
         return at
 
+    def say(self, status: dict[str, Any], printer: int = 0) -> None:
+        """A status of the printer."""
+        live = self.farm.context.hub.live.get(self.printers[printer].printer.id)
+        live.take_status(status, self.farm.context.clock(), may_be_old=False)
+
     def idle_now(self, printer: int = 0) -> None:
         """The agent says that nothing prints, and nothing of how it ended."""
         record = self.printers[printer]

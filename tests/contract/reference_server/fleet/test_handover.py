@@ -18,6 +18,7 @@ from tests.contract.reference_server.fleet.farm import Farm
 from tests.contract.reference_server.fleet.shop import FIVE_MINUTES, PUBLIC, Shop, busy, taken
 from tests.contract.reference_server.fleet.test_common import story
 from tests.covers import covers_fleet
+from tests.fakes.agent import idle_status
 
 
 def shop_story(
@@ -209,10 +210,13 @@ def test_a_permitted_start_that_does_not_show(tmp_path: Path) -> None:
         order = shop.order()
         assert shop.ask(order).start
         await shop.round(FIVE_MINUTES - 2)
+        assert await shop.states(job) == ["starting"]
+        shop.say(idle_status(state={"text": "Operational", "flags": {}, "error": "Extrude below minimum temp"}))
         await shop.round(FIVE_MINUTES)
         found = await shop.job(job)
         assert found["status"] == "failed"  # never again by itself, whatever `retries` says: it may have started
         assert "look at the printer's bed" in found["reason"]
+        assert found["reason"].endswith("the printer says: Extrude below minimum temp")
         assert not await shop.bed_clear()
         await shop.round(3600)
         assert len(shop.calls.of("download")) == 1
@@ -255,6 +259,13 @@ def test_which_print_is_the_attempts(tmp_path: Path) -> None:
         assert await shop.states(job) == ["printing"]
         shop.event("PrintDone", ts=1_790_000_102)
         assert (await shop.job(job))["status"] == "completed"
+        # The agent's clock was set back in between: the order's id tells all the same.
+        other = await shop.submit()
+        await shop.clear_bed()
+        await shop.round()
+        assert shop.ask(shop.order(), now=1_790_009_999).start
+        shop.event("PrintStarted", ts=1_790_000_200, order=shop.order())
+        assert await shop.states(other) == ["printing"]
 
     shop_story(tmp_path, tell)
 
