@@ -22,7 +22,7 @@ from reference_server.realtime.hub import Hub
 from reference_server.realtime.passthru_desk import BUSY, OFFLINE, SILENT, PassthruDesk
 from reference_server.realtime.peers import AckSupport, AgentPeer, expected_acks
 from reference_server.services.errors import StoreFailed
-from reference_server.services.fleet.jobs.handover import START_TIME, HandOver, Work
+from reference_server.services.fleet.jobs.handover import ASSIGNED_AT_ONCE, START_TIME, HandOver, Work
 from reference_server.services.fleet.jobs.model import Attempt, AttemptState
 from reference_server.services.fleet.jobs.slots import Readiness, readiness_of
 from reference_server.services.live import LivePrinter
@@ -170,7 +170,10 @@ class JobWorker:
         for organization_id, account_id in work.waiting.items():
             plan = await run_in_threadpool(self._handover.plan, organization_id, account_id, ready)
             if plan:
-                given += await run_in_threadpool(self._handover.assign, plan)
+                now_given = await run_in_threadpool(self._handover.assign, plan)
+                if now_given and len(plan) > ASSIGNED_AT_ONCE:
+                    self._changed.set()  # there is more to give
+                given += now_given
         return given > 0
 
     # --- what is under way ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Jobs are asked in order: priority, then age, then id. Each takes a printer that is ready and fits. Where none is left, a
 job that came before may move to another printer that fits it as well; it never loses its own for nothing. So a job is
 left out only if all printers that it could use go to jobs before it, and as many jobs as possible get one beside that.
-Of several printers a job takes the one that the fewest waiting jobs could use.
+Of several printers a job takes the one that the fewest waiting jobs could use (of those up to its thousand in rank).
 
 Sets of printers are whole numbers here, one bit a printer: 200 printers and 10,000 jobs take a few milliseconds.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 
@@ -70,28 +71,38 @@ def rank(job: QueuedJob) -> tuple[int, datetime, int]:
     return job.priority, job.created_at, job.job_id
 
 
-def plan(printers: Iterable[PrinterSlot], queue: Iterable[QueuedJob]) -> list[Assignment]:
+LOOKED_AT = 1_000
+"""Jobs that are looked at together; the next ones only if a printer is still free."""
+
+
+def plan(
+    printers: Iterable[PrinterSlot], queue: Iterable[QueuedJob], *, in_order: bool = False
+) -> list[Assignment]:
     """One round: each ready printer gets one copy at most, so no spool is counted on twice. The most urgent first.
 
-    The same printers and jobs give the same plan, in whatever order they come. `queue` is not looked at if no printer
-    is ready, so it may be read as it is asked for.
+    The same printers and jobs give the same plan, in whatever order they come. `in_order`: the queue comes by rank, and
+    no more of it is read than is needed; nothing if no printer is ready.
     """
     ready = sorted((printer for printer in printers if printer.ready), key=lambda printer: printer.printer_id)
     if not ready:
         return []
     fleet = _Ready(ready)
-    wanting = [(job, mask) for job in queue if job.waiting > 0 and (mask := fleet.fitting(job))]
-    wanting.sort(key=lambda pair: rank(pair[0]))
+    source = iter(queue) if in_order else iter(sorted(queue, key=rank))
+    wanting: list[tuple[QueuedJob, int]] = []
     demand = _Demand()
-    for _, mask in wanting:
-        demand.add(mask)
     matching = _Matching(len(ready), demand)
-    for index, (job, mask) in enumerate(wanting):
-        if not matching.free:
-            break
-        for _ in range(job.waiting):
-            if not matching.seat(index, mask):
+    while matching.free and (part := list(islice(source, LOOKED_AT))):
+        begin = len(wanting)
+        wanting += [(job, mask) for job in part if job.waiting > 0 and (mask := fleet.fitting(job))]
+        for _, mask in wanting[begin:]:
+            demand.add(mask)
+        for index in range(begin, len(wanting)):
+            job, mask = wanting[index]
+            if not matching.free:
                 break
+            for _ in range(job.waiting):
+                if not matching.seat(index, mask):
+                    break
     seats = sorted((job_index, bit) for bit, job_index in matching.holders.items())
     return [Assignment(wanting[job_index][0].job_id, ready[bit].printer_id) for job_index, bit in seats]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from reference_server.services.errors import Conflict
 from reference_server.services.fleet.jobs.model import Attempt, AttemptState, Job, JobQuery
-from reference_server.services.fleet.planner import QueuedJob
+from reference_server.services.fleet.planner import LOOKED_AT, QueuedJob
 from reference_server.store.fleet.job_tables import IS_OPEN, WAITS, AttemptRow, JobRow
 from reference_server.store.fleet.pages import page
-from reference_server.store.mapping import copy_to, to_entity
-from reference_server.store.tables import PrintRow
+from reference_server.store.fleet.tables import FleetPrinterRow
+from reference_server.store.mapping import columns_of, copy_to, to_entity
+from reference_server.store.tables import GCodeFileRow, PrinterRow, PrintRow
 
 JOB_COLUMNS = {
     "created_at": JobRow.created_at, "updated_at": JobRow.updated_at, "started_at": JobRow.started_at,
@@ -75,9 +76,8 @@ class SqlJobs:
         )  # fmt: skip
         query = select(*columns).where(table.organization_id == organization_id, _WAITS)
         sets: dict[str, frozenset[str]] = {}
-        for ident, priority, created_at, waiting, printer, model, group, tags, *wish in self._session.execute(
-            query.order_by(table.priority, table.created_at, table.id)
-        ):
+        rows = self._session.execute(query.order_by(table.priority, table.created_at, table.id))
+        for ident, priority, created_at, waiting, printer, model, group, tags, *wish in rows.yield_per(LOOKED_AT):
             if tags not in sets:
                 sets[tags] = frozenset(json.loads(tags))
             at = created_at.replace(tzinfo=timezone.utc)
@@ -122,7 +122,22 @@ class SqlJobs:
         return self._all(select(AttemptRow).where(AttemptRow.job_id == job_id))
 
     def open_attempts(self) -> Sequence[Attempt]:
-        return self._all(select(AttemptRow).where(_OPEN))
+        columns = columns_of(AttemptRow, Attempt)  # hundreds in each round, and nobody changes these rows
+        rows = self._session.execute(select(*columns).where(_OPEN).order_by(AttemptRow.id))
+        return [Attempt(*row) for row in rows]
+
+    def busy(self) -> Sequence[int]:
+        return self._session.scalars(select(AttemptRow.printer_id).where(_OPEN)).all()
+
+    def preload(self, job_ids: Collection[int], printer_ids: Collection[int]) -> Sequence[object]:
+        session = self._session
+        jobs = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids))).all()
+        return [
+            *jobs,
+            *session.scalars(select(GCodeFileRow).where(GCodeFileRow.id.in_({job.file_id for job in jobs}))),
+            *session.scalars(select(PrinterRow).where(PrinterRow.id.in_(printer_ids))),
+            *session.scalars(select(FleetPrinterRow).where(FleetPrinterRow.printer_id.in_(printer_ids))),
+        ]
 
     def unwanted(self) -> Sequence[str]:
         query = (

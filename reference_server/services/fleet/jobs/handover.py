@@ -31,7 +31,7 @@ LOST_WATCHED = timedelta(hours=24)
 REASON_LIMIT = 500
 
 ASSIGNED_AT_ONCE = 10
-"""Copies in one transaction: other writers wait for its end."""
+"""Copies in one round: other writers wait for its end, and the next round follows at once."""
 
 WITHDRAWN = "the server has taken the order back"
 NOT_SEEN = "the start did not show within 5 minutes; look at the printer's bed"
@@ -84,16 +84,23 @@ class HandOver:
     def plan(self, organization_id: int, account_id: int, ready: Mapping[int, Readiness]) -> Sequence[Assignment]:
         """Reads only."""
         with self._store.read() as tx:
-            return plan(slots(tx, account_id, ready), tx.fleet.jobs.queue(organization_id))
+            return plan(slots(tx, account_id, ready), tx.fleet.jobs.queue(organization_id), in_order=True)
 
     # --- 1. assign -----------------------------------------------------------------------------------------------
 
     def assign(self, wanted: Sequence[Assignment]) -> int:
-        """How many copies have a printer now. What has changed since the plan was made is left out."""
+        """How many copies have a printer now: about the first ASSIGNED_AT_ONCE for which that is still possible. What
+        has changed since the plan was made is left out, and holds up nothing behind it."""
         given = 0
-        for start in range(0, len(wanted), ASSIGNED_AT_ONCE):
-            with self._store.write() as tx:
-                given += sum(self._assign(tx, each) for each in wanted[start : start + ASSIGNED_AT_ONCE])
+        with self._store.write() as tx:
+            busy = set(tx.fleet.jobs.busy())
+            for start in range(0, len(wanted), ASSIGNED_AT_ONCE):
+                part = [each for each in wanted[start : start + ASSIGNED_AT_ONCE] if each.printer_id not in busy]
+                held = tx.fleet.jobs.preload({each.job_id for each in part}, {each.printer_id for each in part})
+                given += sum(self._assign(tx, each) for each in part)
+                del held
+                if given:
+                    break
         return given
 
     def _assign(self, tx: Transaction, wanted: Assignment) -> bool:
@@ -107,7 +114,7 @@ class HandOver:
         fleet = tx.fleet.printers.get(wanted.printer_id)
         if printer is None or printer.archived_at is not None or fleet is None or not fleet.bed_clear:
             return False
-        if _prints(tx, printer) or tx.fleet.jobs.open_of_printer(printer.id) is not None:
+        if _prints(tx, printer):
             return False
         self._ledger(tx).assign(job, printer.id)
         return True

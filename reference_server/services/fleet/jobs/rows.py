@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -44,6 +44,13 @@ class JobRows(Protocol):
 
     def open_attempts(self) -> Sequence[Attempt]:
         """Everybody's; at most one a printer."""
+
+    def busy(self) -> Sequence[int]:
+        """The printers of those."""
+
+    def preload(self, job_ids: Collection[int], printer_ids: Collection[int]) -> Sequence[object]:
+        """Reads these jobs, their files, and both sides of these printers in one go: as long as the answer is held,
+        asking for one of them costs nothing."""
 
     def unwanted(self) -> Sequence[str]:
         """Public ids of attempts that print for a job which is to be cancelled."""
