@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from agent_core.wire.status import Status
+from agent_core.wire import read
 from reference_server.api.auth import Services
 from reference_server.api.context import Context
 from reference_server.api.fleet.auth import AnalyticsRead, FleetCaller
@@ -87,7 +87,8 @@ def _live(context: Context, caller: FleetCaller) -> LiveSeconds:
 
     def seconds(printer_id: int) -> float | None:
         text = packed.get(printer_id)
-        return Status.from_wire(unpack(text)).progress.print_time if text is not None else None
+        progress = read.mapping(unpack(text).get("progress")) if text is not None else None
+        return read.number(progress.get("printTime")) if progress else None
 
     return seconds
 

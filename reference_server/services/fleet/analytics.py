@@ -10,6 +10,7 @@ it against counting each print by itself.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,10 +87,9 @@ def totals(
         moment += began.moment - ends[k].moment
         done.append(rate * (edges[k + 1] - origin) - moment)
     done.append(_done(open_last, edges[-1], now))
-    found = []
+    found, running = [], _running(edges, going_on, now)
     for k, end in enumerate(ends):
-        seconds = end.seconds + done[k + 1] - done[k]
-        seconds += sum(overlap(job, edges[k], edges[k + 1], now) for job in going_on)
+        seconds = end.seconds + done[k + 1] - done[k] + running[k]
         if seconds < 0.05:  # what is left of a difference of large numbers
             seconds = 0.0
         found.append(
@@ -97,6 +97,18 @@ def totals(
                 end.completed, end.failed, end.cancelled, end.unknown, seconds, end.grams, end.cost, end.longest
             )
         )
+    return found
+
+
+def _running(edges: Sequence[float], going_on: Sequence[OpenPrint], now: float) -> list[float]:
+    """Seconds of printing of prints under way, by bucket; each is looked at only where it was."""
+    found = [0.0] * (len(edges) - 1)
+    for job in going_on:
+        ended = now if job.ended is None else job.ended
+        k = max(0, bisect_right(edges, job.started) - 1)
+        while k < len(found) and edges[k] < ended:
+            found[k] += overlap(job, edges[k], edges[k + 1], now)
+            k += 1
     return found
 
 

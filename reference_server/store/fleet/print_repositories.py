@@ -63,7 +63,8 @@ _MATERIALS = """
     WHERE user_id = :user AND +ended >= :since AND +ended < :until {printers} GROUP BY material_id
 """
 _FAILURES = """
-    SELECT coalesce(prints.error_text, ''), count(*) FROM fleet_prints JOIN prints ON prints.id = fleet_prints.print_id
+    SELECT coalesce(prints.error_text, ''), count(*)
+    FROM fleet_prints INDEXED BY ix_fleet_prints_failed JOIN prints ON prints.id = fleet_prints.print_id
     WHERE fleet_prints.user_id = :user AND outcome = 'failed' AND ended >= :since AND ended < :until {printers}
     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :most
 """
