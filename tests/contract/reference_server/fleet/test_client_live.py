@@ -34,7 +34,12 @@ from tests.unit.reference_server.live_server import LiveServer, Owner, running, 
 
 SEED = Path(__file__).parents[3] / "data" / "seeds" / "004.txt"
 GCODE = b"; filament used [g] = 4.5\nG28\nG1 X10 Y10 E1\nG1 X20 E2\n" * 2000
-PYTHON = (sys.executable, "-m", "reference_server.fleet_command")
+PROGRAM = """
+import signal, sys
+from reference_server.fleet_command import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
+sys.exit(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -246,8 +251,9 @@ def test_the_command_line(client: Client, key: str, part: Path, tmp_path: Path) 
 
 def test_the_program_watches_until_ctrl_c_and_never_shows_the_key(server: LiveServer, key: str, tmp_path: Path) -> None:
     environment = {**os.environ, "OBICO_FLEET_URL": server.base, "OBICO_FLEET_KEY": key, "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM, "watch"]
     with subprocess.Popen(
-        [*PYTHON, "watch"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as program:
         assert program.stdout is not None
         first = program.stdout.readline()

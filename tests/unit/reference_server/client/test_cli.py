@@ -17,7 +17,7 @@ from reference_server.client.cli.arguments import parser
 from reference_server.client.cli.console import Console, Stop
 from reference_server.client.cli.finding import printers_named
 from reference_server.client.cli.pace import pause
-from reference_server.client.cli.submit import Bar
+from reference_server.client.cli.submit import Bar, wait_for
 from reference_server.client.cli.watch import fit, watch
 from reference_server.client.objects import Job, Printer
 from reference_server.client.reading import read_object
@@ -264,3 +264,35 @@ def test_rows_of_objects_that_say_little() -> None:
 
     assert shows.job_row(read_object(Job, bare), {})[4:8] == (1, "", "~2 h 00 min", None)
     assert shows.printer_row(read_object(Printer, A))[1:5] == ("idle", "", "215 °C", "")
+
+
+def test_waiting_for_jobs_tells_changes_and_fails_with_the_job() -> None:
+    states = iter([job(), job(status="printing", progress=50), ConnectionError, job(status="failed", reason="jammed")])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = next(states)
+        if found is ConnectionError:
+            raise httpx.ConnectError("refused")
+        assert isinstance(found, dict)
+        return httpx.Response(200, json=found)
+
+    speaker = Speaker()
+    console = Console(speaker.out, speaker.err, wait=lambda seconds: None)
+    client = Client(KEY, "http://farm.test", transport=httpx.MockTransport(answer), retry=Retry(0))
+    with pytest.raises(Stop, match="1 of 1 jobs") as caught:
+        wait_for(client, console, [read_object(Job, job())])
+    assert caught.value.status == 5
+    assert [line.split(": ", 1)[1] for line in speaker.out.getvalue().splitlines()] == [
+        "queued", "printing", "failed (jammed)"
+    ]  # fmt: skip
+    assert "refused; still waiting" in speaker.err.getvalue()
+
+
+def test_json_goes_to_a_program_and_a_table_to_a_person() -> None:
+    farm, speaker = Farm(A, B), Speaker()
+    assert acted(farm, speaker, "list", "printers", "--json") == 0
+    assert [each["id"] for each in json.loads(speaker.out.getvalue())] == ["prt_1", "prt_2"]
+    few = Speaker()
+    assert acted(farm, few, "list", "printers", "--limit", "1") == 0
+    assert few.out.getvalue().splitlines()[0].split()[:3] == ["PRINTER", "STATUS", "PROGRESS"]
+    assert (len(few.out.getvalue().splitlines()), "more than 1" in few.err.getvalue()) == (2, True)
