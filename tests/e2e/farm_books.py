@@ -83,7 +83,7 @@ class Books:
         wait_for(lambda: len(self.hook.calls) >= len(low), 60, "the web hook to hear of the spools")
         told = {call.json["id"]: call.json for call in self.hook.calls}
         assert {each["event"] for each in told.values()} == {"material.low"}
-        assert sorted(each["data"]["id"] for each in told.values()) == sorted(low)
+        assert sorted(each["data"]["material"]["id"] for each in told.values()) == sorted(low)
         return prints
 
     @staticmethod

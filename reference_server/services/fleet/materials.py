@@ -37,12 +37,12 @@ class Shown:
 
 
 def event_data(material: Material, printer: str | None) -> Json:
-    """What an event tells of a material."""
-    return {
+    """What an event tells of a material; under its kind, as events of printers and jobs do."""
+    return {"material": {
         "id": material.public_id, "type": material.type, "brand": material.brand, "color": material.color,
         "remaining_weight": round(material.remaining_weight, 2), "spool_weight": material.spool_weight,
         "reorder_threshold": material.reorder_threshold, "printer_id": printer, "status": material.status.value,
-    }  # fmt: skip
+    }}  # fmt: skip
 
 
 def tell(tx: Transaction, material: Material, now: datetime) -> Material:

@@ -214,8 +214,9 @@ def test_prints_take_their_filament_off_the_spool(tmp_path: Path) -> None:
         assert found["status"] == "low"
         ((name, subject, data),) = events(farm)
         assert (name, subject) == ("material.low", made["id"])
-        assert (data["printer_id"], data["color"], data["status"]) == (machine.id, "Red", "low")
-        assert data["remaining_weight"] == found["remaining_weight"]
+        told = data["material"]
+        assert (told["printer_id"], told["color"], told["status"]) == (machine.id, "Red", "low")
+        assert told["remaining_weight"] == found["remaining_weight"]
         machine.prints(now + timedelta(seconds=2), now, mm=1000, how="PrintFailed")  # told once
         assert len(events(farm)) == 1
         machine.prints(now + timedelta(seconds=3), now, mm=5000)  # more than there was
