@@ -77,9 +77,14 @@ class BodyLimit:
         too_large = f"The request is larger than {limit} bytes."
         if length.isascii() and length.isdigit() and int(length) > limit:
             body: dict[str, object] = {"detail": too_large}
+            status = 413
             if scope["path"].startswith("/v1/"):  # the fleet API's errors have a shape of their own
-                body = {"success": False, "error": {"code": "invalid_request", "message": too_large, "details": {}}}
-            await Json(body, status_code=413, headers={"connection": "close"})(scope, receive, send)
+                error = {"code": "invalid_request", "message": too_large, "details": {}}
+                if scope["path"].rstrip("/") == "/v1/jobs":  # a file, then, which has a code of its own
+                    words = f"The file is larger than {limit // 1_000_000} MB."
+                    status, error = 422, {"code": "file_invalid", "message": words, "details": {"kind": "too_large"}}
+                body = {"success": False, "error": error}
+            await Json(body, status_code=status, headers={"connection": "close"})(scope, receive, send)
             return
         taken = 0
 

@@ -178,6 +178,16 @@ def test_json_that_curl_calls_a_form(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    async def tell(farm: Farm) -> None:
+        client = await farm.client()
+        answer = await client.http.post("/jobs/", files={"file": ("a.gcode", b"G1 X1\n" * 200_000)})
+        error = refused(answer, 422, "file_invalid")
+        assert (error["message"], error["details"]) == ("The file is larger than 1 MB.", {"kind": "too_large"})
+
+    story(tmp_path, tell, fleet_upload_limit_mb="1")
+
+
 @covers_fleet("error internal_error")
 def test_a_bug_is_an_internal_error_with_the_request_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(farm: Farm) -> None:
