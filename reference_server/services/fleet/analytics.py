@@ -10,6 +10,7 @@ it against counting each print by itself.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,8 +122,8 @@ def added(parts: Sequence[Totals]) -> Totals:
     return Totals(
         sum(part.completed for part in parts), sum(part.failed for part in parts),
         sum(part.cancelled for part in parts), sum(part.unknown for part in parts),
-        sum(part.seconds for part in parts), sum(part.grams for part in parts),
-        sum(part.material_cost for part in parts), max((part.longest for part in parts), default=0.0),
+        math.fsum(part.seconds for part in parts), math.fsum(part.grams for part in parts),
+        math.fsum(part.material_cost for part in parts), max((part.longest for part in parts), default=0.0),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -165,8 +166,8 @@ class FleetAnalytics:
             for piece, end in zip(asked.pieces, ends, strict=False)
         ]
         whole = {
-            "material_consumed": round(sum(each.grams for each in sums), 1),
-            "material_cost": round(sum(each.cost for each in sums), 2),
+            "material_consumed": round(math.fsum(each.grams for each in sums), 1),
+            "material_cost": round(math.fsum(each.cost for each in sums), 2),
             "prints": sum(each.prints for each in sums),
             "materials_used": sum(each.material_id is not None for each in sums),
         }

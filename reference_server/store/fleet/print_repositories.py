@@ -115,7 +115,7 @@ class SqlFleetPrints:
             found = self._sums(_ENDS, "ended", scope, edges)
         else:
             found = self._sums(f"{_ENDS}, {_OPEN}", "ended", scope, edges, origin=origin)
-        return [EndSum(*(value or 0 for value in row)) for row in found]
+        return [EndSum(*(value or 0 for value in row[:4]), *(value or 0.0 for value in row[4:])) for row in found]
 
     def starts(self, scope: Scope, edges: Sequence[float], origin: float) -> Sequence[StartSum]:
         found = self._sums(_OPEN, "started", scope, edges, origin=origin)

@@ -130,6 +130,8 @@ def test_figures_are_what_the_printers_did(tmp_path: Path) -> None:
         empty = (await client.get("/analytics/fleet", **{"from": "2026-02-01", "to": "2026-02-02"})).json()["metrics"]
         assert {name for name, value in empty.items() if value is None} == {"utilization_rate", "success_rate"}
         assert {value for value in empty.values() if value is not None} == {0}
+        (row,) = rows(await client.get("/analytics/fleet", format="csv", **{"from": "2026-02-01", "to": "2026-02-02"}))
+        assert (row["material_consumed"], row["jobs_completed"], row["success_rate"]) == ("0.0", "0", "")
 
     story(tmp_path, tell)
 
