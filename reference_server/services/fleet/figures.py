@@ -149,7 +149,7 @@ class FleetAnalytics:
         with self._store.read() as tx:
             asked = self._asked(tx, caller, query)
             edges = _edges(asked.pieces)
-            ends = tx.fleet.prints.ends(asked.scope, edges, edges[0]) if query.interval is not None else ()
+            ends = tx.fleet.prints.ends(asked.scope, edges, None) if query.interval is not None else ()
             sums = tx.fleet.prints.materials(asked.scope, edges[0], edges[-1])
             spools = {spool.id: spool for spool in tx.fleet.materials.all(caller.organization.id)}
             names = {row.printer_id: row.public_id for row in tx.fleet.printers.of_account(caller.account.id)}

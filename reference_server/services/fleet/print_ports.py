@@ -82,8 +82,9 @@ class FleetPrints(Protocol):
     def price(self, material_id: int, cost_per_kg: float | None) -> None:
         """A spool's price is told later, or anew: it goes for all prints of it."""
 
-    def ends(self, scope: Scope, edges: Sequence[float], origin: float) -> Sequence[EndSum]:
-        """One for each bucket: [edges[0], edges[1]), …"""
+    def ends(self, scope: Scope, edges: Sequence[float], origin: float | None) -> Sequence[EndSum]:
+        """One for each bucket: [edges[0], edges[1]), …; without `origin`, or of one bucket, without `rate` and
+        `moment`."""
 
     def starts(self, scope: Scope, edges: Sequence[float], origin: float) -> Sequence[StartSum]: ...
     def open_at(self, scope: Scope, at: float) -> Sequence[OpenPrint]:

@@ -110,8 +110,8 @@ class SqlFleetPrints:
         found = self._run(statement, scope, buckets=json.dumps(list(pairwise(edges))), **values)
         return [json.loads(row[0]) for row in found]
 
-    def ends(self, scope: Scope, edges: Sequence[float], origin: float) -> Sequence[EndSum]:
-        if len(edges) == 2:  # nobody asks for what is open between buckets
+    def ends(self, scope: Scope, edges: Sequence[float], origin: float | None) -> Sequence[EndSum]:
+        if origin is None or len(edges) == 2:  # nobody asks for what is open between buckets
             found = self._sums(_ENDS, "ended", scope, edges)
         else:
             found = self._sums(f"{_ENDS}, {_OPEN}", "ended", scope, edges, origin=origin)
