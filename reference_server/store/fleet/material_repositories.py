@@ -11,7 +11,7 @@ from reference_server.services.fleet.material_model import LoadedMaterial, Mater
 from reference_server.services.fleet.ports import MaterialFilter, Window
 from reference_server.store.fleet.material_tables import MaterialRow
 from reference_server.store.fleet.pages import page
-from reference_server.store.mapping import copy_to, to_entity
+from reference_server.store.mapping import columns_of, copy_to, to_entity
 from reference_server.store.tables import PrinterRow
 
 _EMPTY = MaterialRow.remaining_weight <= 0
@@ -86,14 +86,14 @@ class SqlMaterials:
 
     def loaded(self, user_id: int) -> Mapping[int, tuple[LoadedMaterial, ...]]:
         query = (
-            select(MaterialRow)
+            select(*columns_of(MaterialRow, Material))
             .join(PrinterRow, PrinterRow.id == MaterialRow.printer_id)
             .where(PrinterRow.user_id == user_id)
             .order_by(MaterialRow.printer_id, MaterialRow.tool)
         )
         found: dict[int, tuple[LoadedMaterial, ...]] = {}
-        for row in self._session.scalars(query):
-            material = to_entity(row, Material)
+        for row in self._session.execute(query):
+            material = Material(*row)
             number = material.printer_id or 0
             found[number] = (
                 *found.get(number, ()),

@@ -40,7 +40,7 @@ from reference_server.store.fleet.tables import (
     OrganizationRow,
 )
 from reference_server.store.fleet.webhook_repositories import SqlHooks
-from reference_server.store.mapping import copy_to, to_entity
+from reference_server.store.mapping import columns_of, copy_to, to_entity
 from reference_server.store.tables import PrinterRow, PrintRow, UserRow
 
 
@@ -243,14 +243,14 @@ class SqlFleetPrinters:
 
     def of_account(self, user_id: int) -> Sequence[FleetPrinter]:
         query = (
-            select(FleetPrinterRow)
+            select(*columns_of(FleetPrinterRow, FleetPrinter))
             .join(PrinterRow, PrinterRow.id == FleetPrinterRow.printer_id)
             .where(
                 FleetPrinterRow.user_id == user_id, PrinterRow.archived_at.is_(None), PrinterRow.deleted_at.is_(None)
             )
             .order_by(FleetPrinterRow.printer_id)
         )
-        return [to_entity(row, FleetPrinter) for row in self._session.scalars(query)]
+        return [FleetPrinter(*row) for row in self._session.execute(query)]
 
     def told_online(self) -> Sequence[int]:
         return list(self._session.scalars(select(FleetPrinterRow.printer_id).where(FleetPrinterRow.told_online)))
