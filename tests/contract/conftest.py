@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-FILES = {"test_fleet_schemathesis.py"}
+FILES = {"test_fleet_schemathesis.py", "test_openapi_schemathesis.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

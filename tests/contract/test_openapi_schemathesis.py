@@ -2,11 +2,13 @@
 ones, wrong ones, those at a limit. No answer may be other than described, no wrong value may be taken, no right one
 refused, and nothing may end in a server error.
 
-What it tries is the same each time (a fixed seed, no memory of earlier finds).
+What it tries is the same each time (a fixed seed, no memory of earlier finds): some of it, within the time that a test
+may take. API_EXAMPLES=6 in the environment tries all values at the limits, too (some minutes).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,14 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.config import (
+    CoveragePhaseConfig,
+    GenerationConfig,
+    PhasesConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+)
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.transport.serialization import Binary
@@ -24,8 +33,9 @@ from tests.unit.reference_server.live_server import LiveServer, running
 from tests.unit.reference_server.support import PASSWORD, jpeg
 from tests.unit.reference_server.world import World
 
-EXAMPLES = 6
-"""Of each call, besides the systematic ones at the limits."""
+WHOLE = "API_EXAMPLES" in os.environ
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "2"))
+"""Of each call, besides those of the document and, if WHOLE, the systematic ones at the limits."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,9 @@ def _schema() -> Any:
     generation = GenerationConfig(
         deterministic=True, max_examples=EXAMPLES, with_security_parameters=False, allow_extra_parameters=False
     )  # fmt: skip
-    config = SchemathesisConfig(seed=1, projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+    phases = PhasesConfig(coverage=CoveragePhaseConfig(enabled=WHOLE))
+    project = ProjectConfig(generation=generation, phases=phases)
+    config = SchemathesisConfig(seed=1, projects=ProjectsConfig(default=project))
     return schemathesis.openapi.from_dict(dict(described().document), config=config)
 
 

@@ -44,7 +44,7 @@ class Opened(Object):
 
 
 class TunnelKeyOrder(Change):
-    name: Annotated[str, Field(max_length=1000)] = ""
+    name: Annotated[str, Field(description="A long one is cut.")] = ""
 
 
 _KEY: dict[str, Any] = {
