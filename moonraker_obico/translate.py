@@ -190,11 +190,15 @@ class Translator:
         # A cancelled print's figures are zeroed with the same update that says so: keep them as they were.
         before = self._report() if turning and self._print is not None and self._klippy is Klippy.READY else None
         restarted = self._restarted(stats)
+        was, last_file = text(self._status, "print_stats", "state"), self._filename()
         merge(self._status, update)
         self._reporting.dirty = True
         if self._klippy is not Klippy.READY or self._fresh:
             return []
         alerts: list[HostEvent] = [*self._events.look(self._status, now)]
+        idle = self._print is None and self._pending is None and was not in {"printing", "paused"}
+        if turning and idle and (was == "standby" or self._filename() != last_file):
+            alerts += self._flashed(now)
         if not turning and not restarted and "webhooks" not in update and TIMELAPSE_MACRO not in update:
             return alerts + self._settle_frame(now) + self.tick(now)
         return alerts + self._observe(now, before, restarted=restarted)
@@ -369,6 +373,19 @@ class Translator:
         elif self._reporting.phase is Phase.OPERATIONAL:
             return []  # nothing printed before either: the next report tells the rest
         return [*events, *self._reported(now, urgent=True), NothingPrints(now)]
+
+    def _flashed(self, now: float) -> list[HostEvent]:
+        """A print began and ended within one status tick, as one does whose first move is refused (a cold nozzle): it
+        is told all the same, or nobody would learn why nothing was printed."""
+        filename, state = self._filename(), text(self._status, "print_stats", "state")
+        if not filename or state not in {"complete", "cancelled", "error"}:
+            return []
+        elapsed = number(self._status, "print_stats", "total_duration") or 0.0
+        ts = max(int(now - elapsed), self._ended_ts + 1)
+        self._print = Known(ts, filename)
+        self._lines.forget()
+        began = PrintBegan(ts, filename, max(float(ts), now - 5.0))
+        return [*self._reported(now, urgent=True), began, *self._stopped_running(state, now, None)]
 
     def _outcome(self, state: str, now: float) -> tuple[PrintOutcome, str | None]:
         if state == "complete":

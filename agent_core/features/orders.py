@@ -233,7 +233,7 @@ class Orders:
         at_work = self._at_work()
         open_ones = [order for order in self.ledger.permitted if order.id != at_work and self._look(order) is None]
         waits = [LOOK_SECONDS] if open_ones else []
-        if self._speaks and not self._tell(http):
+        if self._speaks and not self._tell(http, again=tries > 0):
             waits.append(min(2.0 * 2.0 ** min(tries, 10), LONGEST_TELL_WAIT))
         return min(waits, default=None)
 
@@ -271,14 +271,15 @@ class Orders:
             self._around.alert(AlertRaised(title, text, at, "PRINTER_ERROR", "ERROR", topic="download", every=0.0))
         return state
 
-    def _tell(self, http: Http) -> bool:
-        """Whether nothing is left to tell for now."""
+    def _tell(self, http: Http, *, again: bool) -> bool:
+        """Whether nothing is left to tell for now. `again`: that the server does not take it is known already."""
         for order in self.ledger.untold:
             body = {"state": order.state.value, "reason": order.reason, "path": order.path or None}
             try:
                 self._post(http, f"{order.id}/result/", body)
             except Retryable as error:
-                _log.info("the server does not take what became of an order: %s", error)
+                level = logging.DEBUG if again else logging.INFO
+                _log.log(level, "the server does not take what became of an order: %s", error)
                 return False
             except Refused as error:
                 _log.info("the server does not want to know what became of order %s: %s", order.id, error)

@@ -382,3 +382,34 @@ def test_a_klipper_that_stops_leaves_the_figures_of_the_print() -> None:
     told.stats(T0 + 60, filament_used=412.5, total_duration=60.2)
     told.take(told.translator.klippy_changed(Klippy.SHUTDOWN, "MCU lost", T0 + 61))
     assert _figures(told) == (PrintOutcome.FAILED, 412.5, 60.2)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("error", PrintOutcome.FAILED), ("complete", PrintOutcome.DONE), ("cancelled", PrintOutcome.CANCELLED)],
+)
+def test_a_print_that_lived_within_one_tick_is_told(state: str, outcome: PrintOutcome) -> None:
+    told = Told()
+    told.ready(full(), T0)
+    message = "Extrude below minimum temp" if state == "error" else ""
+    began, ended, nothing = told.stats(T0 + 10, state=state, filename=A, message=message, total_duration=0.2)
+    assert began == PrintBegan(int(T0 + 9), A, T0 + 9)
+    assert isinstance(ended, PrintEnded)
+    assert (ended.outcome, ended.at, ended.reason) == (outcome, T0 + 10, message or None)
+    assert nothing == NothingPrints(T0 + 10)
+    # Its history comes after it, and makes no second one of it.
+    told.take(told.translator.history_changed("added", job(A, T0 + 9.8), T0 + 10.1))
+    told.take(told.translator.history_changed("finished", job(A, T0 + 9.8, "error", T0 + 10), T0 + 10.1))
+    assert told.stats(T0 + 11, total_duration=0.2) == []
+    # Another try of another file in the same way is another print.
+    again, *_ = told.stats(T0 + 10.5, filename=B, total_duration=0.0)
+    assert isinstance(again, PrintBegan)
+    assert again.ts > began.ts
+
+
+def test_a_file_that_is_reset_is_no_print() -> None:
+    told = Told()
+    told.ready(full("complete", A, 100.0), T0)
+    assert told.stats(T0 + 1, state="standby", filename="", total_duration=0.0) == []
+    assert told.stats(T0 + 2, filename=B) == []
+    assert told.stats(T0 + 3, state="error", filename="") == []
