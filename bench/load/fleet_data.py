@@ -247,10 +247,12 @@ class _Maker:
     # --- web hooks and the audit log -----------------------------------------------------------------------------
 
     def _webhooks(self) -> Iterator[Webhook]:
+        """Of what printers do they hear nothing: the agents of the measurement come all at once, and a storm of
+        deliveries to nowhere would be measured with the lists."""
         for number in range(1, self._sizes.webhooks + 1):
             yield Webhook(
-                number, self.id(ids.WEBHOOK, number), self._organization, f"https://hooks.example/{number}", ("*",),
-                "s" * 32, True, self._begin, self._begin, 0,
+                number, self.id(ids.WEBHOOK, number), self._organization, f"https://hooks.example/{number}",
+                ("job.*", "material.*"), "s" * 32, True, self._begin, self._begin, 0,
             )  # fmt: skip
 
     def _told_at(self, number: int) -> datetime:
