@@ -77,7 +77,7 @@ class Http:
 
 def files(api: Api, http: Http | None = None, host: str = "127.0.0.1") -> KlipperFiles:
     used = http or Http()
-    return KlipperFiles(api, Address(host, 7125, Secret("k3y")), lambda: used, Path("/work/downloads"))
+    return KlipperFiles(api, Address(host, 7125, Secret("k3y")), lambda: used, Path("/srv/downloads"))
 
 
 def test_what_prints_or_is_paused_is_busy_by_what_klipper_says_now() -> None:
@@ -240,7 +240,7 @@ def test_a_history_without_jobs(answer: object) -> None:
 def test_copies_on_one_disk() -> None:
     assert files(Api()).copies == 2
     assert files(Api(), host="printer.example.com").copies == 1
-    assert files(Api()).work_folder() == Path("/work/downloads")
+    assert files(Api()).work_folder() == Path("/srv/downloads")
 
 
 def test_the_largest_thumbnail_that_moonraker_has() -> None:
